@@ -1,0 +1,1 @@
+"""The vocabulary of the house: boundary types, errors, settings, digests, plugin tables."""

@@ -1,0 +1,165 @@
+"""user -> line: what is asked for, as a YAML file that a person can read and edit."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Task = Literal["classify", "multilabel", "anomaly"]
+GATE_NAMES: dict[str, tuple[str, ...]] = {
+    "classify": ("accuracy", "recall_min", "recall_macro", "precision_min", "f1_macro", "unsure_rate"),
+    "multilabel": ("f1_macro", "f1_micro", "recall_min", "precision_min", "average_precision", "exact_match", "unsure_rate"),
+    "anomaly": ("auroc", "average_precision", "recall", "false_reject_rate", "balanced_accuracy", "unsure_rate"),
+}
+"""Quality gates that each task knows; the machine gates below hold for every task."""
+MACHINE_GATES = ("latency_ms_p95", "bundle_kb", "champion")
+_LIMIT = re.compile(r"^\s*(>=|<=|>|<)\s*([0-9]*\.?[0-9]+(?:[eE][-+]?\d+)?)\s*$")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limit(_Strict):
+    """A limit on one figure, as `">= 0.99"`."""
+
+    op: Literal[">=", "<=", ">", "<"]
+    value: float
+
+    @classmethod
+    def parse(cls, text: str) -> Limit:
+        """Read `">= 0.99"`.
+
+        Raises:
+            ValueError: When the text is not an operator and a number.
+        """
+        match = _LIMIT.match(text)
+        if not match:
+            raise ValueError(f"expected a limit such as '>= 0.99' or '<= 20', got {text!r}")
+        return cls(op=match[1], value=float(match[2]))  # type: ignore[arg-type]
+
+    def holds(self, value: float) -> bool:
+        """Whether a value meets the limit; NaN never does."""
+        match self.op:
+            case ">=":
+                return value >= self.value
+            case "<=":
+                return value <= self.value
+            case ">":
+                return value > self.value
+            case _:
+                return value < self.value
+
+    def __str__(self) -> str:
+        return f"{self.op} {self.value:g}"
+
+
+Rate = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class OperatingPoint(_Strict):
+    """Where a head's threshold is put; at most one of these.
+
+    "False reject" and "false accept" are meant as in verification (ISO/IEC 19795-1): a genuine case refused,
+    an impostor let through. For `classify`, genuine is a right answer and refusing is saying `unsure`; for
+    `multilabel`, genuine is a label that is there; for `anomaly`, genuine is a good part.
+    """
+
+    false_reject_rate: Rate | None = None
+    false_accept_rate: Rate | None = None
+    recall: Rate | None = None
+    precision: Rate | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> OperatingPoint:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"expected at most one operating point, got {' and '.join(given)}")
+        return self
+
+
+class Budget(_Strict):
+    """The most that one scenario may cost; checked as a gate."""
+
+    cpu_minutes: float = Field(gt=0)
+
+
+class Split(_Strict):
+    """How images are put aside for the gate, where the data brings no split of its own."""
+
+    test: float = Field(default=0.25, gt=0.0, lt=1.0, description="Share of the images kept for the gate.")
+    seed: int = Field(default=0, ge=0)
+
+
+class Labels(_Strict):
+    """Changes to the labels that the data brings: rename first, then ignore."""
+
+    rename: dict[str, str] = Field(default_factory=dict, description="Old name to new; two to one merges them.")
+    ignore: tuple[str, ...] = Field(default=(), description="Labels to leave out.")
+    good: tuple[str, ...] = Field(
+        default=("good", "normal", "ok"), description="For `anomaly`: the labels of flawless images."
+    )
+
+
+class Source(_Strict):
+    """One folder or file of images."""
+
+    path: Path
+    format: str | None = Field(default=None, description="A data format's name; detected when not given.")
+
+
+class Scenario(_Strict):
+    """One model that is asked for.
+
+    Attributes are the keys of the YAML file; unknown keys are refused.
+    """
+
+    name: str = Field(min_length=1, max_length=200)
+    task: Task
+    data: tuple[Source, ...] = Field(min_length=1)
+    labels: Labels = Labels()
+    trunk: str = "efficientnet-lite0"
+    split: Split = Split()
+    gates: dict[str, str] = Field(default_factory=dict)
+    operating_point: OperatingPoint = OperatingPoint()
+    budget: Budget | None = None
+    licence: str = Field(default="", description="Licence of the data; travels with the bundle.")
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if name != name.strip() or any(c in name for c in '/\\:@*"') or any(ord(c) < 32 for c in name):
+            raise ValueError(f"expected a name without / \\ : @ * \" and without spaces at its ends, got {name!r}")
+        if name[0] in ".-":
+            raise ValueError(f"expected a name that does not begin with . or -, got {name!r}")
+        return name
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _data(cls, data: Any) -> Any:
+        items = data if isinstance(data, (list, tuple)) else [data]
+        return tuple({"path": item} if isinstance(item, (str, Path)) else item for item in items)
+
+    @model_validator(mode="after")
+    def _gates(self) -> Scenario:
+        known = GATE_NAMES[self.task] + MACHINE_GATES
+        for name, limit in self.gates.items():
+            if name not in known:
+                raise ValueError(f"gates.{name}: no such gate for {self.task}; known: {', '.join(known)}")
+            if name == "champion":
+                if limit != "no-worse":
+                    raise ValueError(f"gates.champion: expected 'no-worse', got {limit!r}")
+            else:
+                try:
+                    Limit.parse(limit)
+                except ValueError as error:
+                    raise ValueError(f"gates.{name}: {error}") from None
+        return self
+
+    def limit(self, gate: str) -> Limit | None:
+        """The limit on one gate, or None when it was not asked for."""
+        text = self.gates.get(gate)
+        return Limit.parse(text) if text and gate != "champion" else None
