@@ -1,0 +1,1 @@
+"""What can be computed: trunks, heads, metrics."""

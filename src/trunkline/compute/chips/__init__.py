@@ -1,0 +1,1 @@
+"""What each chip can do, measured."""

@@ -1,0 +1,1 @@
+"""How models are made and run: data, engine, line, registry."""

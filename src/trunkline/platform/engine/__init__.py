@@ -1,0 +1,1 @@
+"""Bundles in, observations out."""

@@ -1,0 +1,1 @@
+"""Stations, gates, the runner, the report."""
