@@ -34,9 +34,7 @@ def canonical_json(value: Any) -> bytes:
         ValueError: On NaN or infinity, which JSON has no words for.
         TypeError: On a type that JSON cannot hold.
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def digest_json(value: Any) -> str:

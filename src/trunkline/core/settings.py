@@ -85,7 +85,9 @@ def load_settings(home: Path | None = None, **options: Any) -> Settings:
         try:
             settings.home.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise ConfigError("expected a folder, got a file", where=str(settings.home), fix="name another --home") from error
+            raise ConfigError(
+                "expected a folder, got a file", where=str(settings.home), fix="name another --home"
+            ) from error
         probe = settings.home / f".probe-{os.getpid()}"
         probe.touch()
         probe.unlink()

@@ -91,8 +91,12 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "kind": self.kind, "severity": self.severity, "message": self.message,
-            "images": list(self.images), "names": list(self.names), "detail": self.detail,
+            "kind": self.kind,
+            "severity": self.severity,
+            "message": self.message,
+            "images": list(self.images),
+            "names": list(self.names),
+            "detail": self.detail,
         }
 
     @classmethod

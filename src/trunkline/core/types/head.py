@@ -48,8 +48,12 @@ class TrainedHead:
     def meta(self) -> dict[str, Any]:
         """Everything but the weights, JSON only."""
         return {
-            "task": self.task, "labels": list(self.labels), "trunk": self.trunk, "config": dict(self.config),
-            "thresholds": dict(self.thresholds), "unsure": {k: list(v) for k, v in self.unsure.items()},
+            "task": self.task,
+            "labels": list(self.labels),
+            "trunk": self.trunk,
+            "config": dict(self.config),
+            "thresholds": dict(self.thresholds),
+            "unsure": {k: list(v) for k, v in self.unsure.items()},
             "calibration": dict(self.calibration),
         }
 

@@ -69,9 +69,13 @@ class Observation:
 
     def to_json(self) -> dict[str, Any]:
         row: dict[str, Any] = {
-            "source": self.source, "frame": self.frame, "time": self.time,
+            "source": self.source,
+            "frame": self.frame,
+            "time": self.time,
             "predictions": [{"label": p.label, "score": p.score} for p in self.predictions],
-            "accepted": list(self.accepted), "unsure": self.unsure, "bundle": self.bundle,
+            "accepted": list(self.accepted),
+            "unsure": self.unsure,
+            "bundle": self.bundle,
         }
         if self.anomaly_score is not None:
             row["anomaly_score"] = self.anomaly_score

@@ -11,7 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 Task = Literal["classify", "multilabel", "anomaly"]
 GATE_NAMES: dict[str, tuple[str, ...]] = {
     "classify": ("accuracy", "recall_min", "recall_macro", "precision_min", "f1_macro", "unsure_rate"),
-    "multilabel": ("f1_macro", "f1_micro", "recall_min", "precision_min", "average_precision", "exact_match", "unsure_rate"),
+    "multilabel": (
+        "f1_macro",
+        "f1_micro",
+        "recall_min",
+        "precision_min",
+        "average_precision",
+        "exact_match",
+        "unsure_rate",
+    ),
     "anomaly": ("auroc", "average_precision", "recall", "false_reject_rate", "balanced_accuracy", "unsure_rate"),
 }
 """Quality gates that each task knows; the machine gates below hold for every task."""
@@ -132,7 +140,7 @@ class Scenario(_Strict):
     @classmethod
     def _name(cls, name: str) -> str:
         if name != name.strip() or any(c in name for c in '/\\:@*"') or any(ord(c) < 32 for c in name):
-            raise ValueError(f"expected a name without / \\ : @ * \" and without spaces at its ends, got {name!r}")
+            raise ValueError(f'expected a name without / \\ : @ * " and without spaces at its ends, got {name!r}')
         if name[0] in ".-":
             raise ValueError(f"expected a name that does not begin with . or -, got {name!r}")
         return name
