@@ -1,0 +1,137 @@
+"""The inference path: bundles in, observations out. The gate, `predict` and `evaluate` all come through here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trunkline.algorithms.heads import HEADS
+from trunkline.core.images import decode
+from trunkline.core.types.features import FeatureTable
+from trunkline.core.types.head import TrainedHead
+from trunkline.core.types.observation import Observation, Prediction, Reading
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from trunkline.algorithms.heads.base import Scores
+    from trunkline.algorithms.trunks import Trunk, TrunkSession
+    from trunkline.core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Model:
+    """A head with the digest of the bundle that it came in."""
+
+    bundle: str
+    head: TrainedHead
+
+
+def score(head: TrainedHead, table: FeatureTable) -> Scores:
+    """What a head says of n rows of features; the one place where heads are applied.
+
+    Raises:
+        ValueError: When the features are of another trunk than the head's.
+    """
+    if table.trunk != head.trunk:
+        raise ValueError(f"expected features of trunk {head.trunk}, got {table.trunk}")
+    scores: Scores = HEADS.load(head.task)().predict(head, table)
+    return scores
+
+
+class Predictor:
+    """Runs one trunk once per image, and every model on its features.
+
+    Args:
+        models: Models on one and the same trunk.
+        trunk: That trunk.
+        settings: Threads, batch size, runtime.
+    """
+
+    def __init__(self, models: Sequence[Model], trunk: Trunk, settings: Settings) -> None:
+        from trunkline.algorithms.trunks import open_trunk
+
+        for model in models:
+            if model.head.trunk != trunk.card.digest:
+                raise ValueError(f"expected models of trunk {trunk.card.digest}, got {model.head.trunk}")
+        self.models = list(models)
+        self.trunk = trunk
+        self.settings = settings
+        self.dense = any(HEADS.load(model.head.task)().dense for model in self.models)
+        self._session: TrunkSession = open_trunk(trunk, settings, dense=self.dense)
+
+    def predict(self, readings: Iterable[Reading]) -> Iterator[Observation]:
+        """Observations in the order of the readings, for each reading one a model, in the order of the models."""
+        batch: list[Reading] = []
+        for reading in readings:
+            batch.append(reading)
+            if len(batch) >= self.settings.batch:
+                yield from self._run(batch)
+                batch = []
+        if batch:
+            yield from self._run(batch)
+
+    def _run(self, readings: Sequence[Reading]) -> Iterator[Observation]:
+        table = self.features([reading.pixels for reading in readings])
+        by_model = [score(model.head, table) for model in self.models]
+        for row, reading in enumerate(readings):
+            for model, scores in zip(self.models, by_model, strict=True):
+                yield observation(model, scores, row, reading)
+
+    def features(self, pixels: Sequence[np.ndarray]) -> FeatureTable:
+        """Features of RGB pictures of any size, each of shape (h, w, 3) uint8."""
+        from PIL import Image
+
+        from trunkline.algorithms.trunks import preprocess
+
+        inputs = [preprocess(Image.fromarray(p), self.trunk.card) for p in pixels]
+        out = self._session.embed(inputs)
+        dense = {name: maps for name, maps in out.items() if name != "pooled"}
+        return FeatureTable(tuple("" for _ in inputs), out["pooled"], self.trunk.card.digest, dense)
+
+    def latency(self, images: Iterable[bytes], *, clock: Callable[[], float] = time.perf_counter) -> list[float]:
+        """Milliseconds from the bytes of one image to all answers, one image at a time, the first left out."""
+        times = []
+        for data in images:
+            start = clock()
+            pixels = pixels_of(data, max_pixels=self.settings.max_pixels)
+            list(self._run([Reading("latency", 0, 0.0, pixels)]))
+            times.append(1e3 * (clock() - start))
+        return times[1:]
+
+    def close(self) -> None:
+        """Free the trunk."""
+        self._session.close()
+
+
+def pixels_of(data: bytes, *, max_pixels: int) -> np.ndarray:
+    """An image file's bytes as RGB uint8 pixels of shape (h, w, 3).
+
+    Raises:
+        DataError: When the bytes are no image, or one that is too large.
+    """
+    import numpy as np
+
+    return np.asarray(decode(data, max_pixels=max_pixels))
+
+
+def observation(model: Model, scores: Scores, row: int, reading: Any) -> Observation:
+    """One row of scores as an `Observation`; labels by falling score."""
+    labels = model.head.labels
+    ranked = sorted(
+        (Prediction(label, float(min(1.0, max(0.0, p)))) for label, p in zip(labels, scores.probabilities[row], strict=True)),
+        key=lambda prediction: (-prediction.score, prediction.label),
+    )
+    accepted = {label for label, taken in zip(labels, scores.accepted[row], strict=True) if taken}
+    return Observation(
+        source=reading.source,
+        frame=reading.frame,
+        time=reading.time,
+        predictions=tuple(ranked),
+        accepted=tuple(p.label for p in ranked if p.label in accepted),
+        unsure=bool(scores.unsure[row]),
+        bundle=model.bundle,
+        anomaly_score=None if scores.anomaly is None else float(scores.anomaly[row]),
+    )
