@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -33,3 +33,13 @@ class FeatureTable:
         for tap, maps in self.dense.items():
             if maps.ndim != 4 or maps.shape[0] != count:
                 raise ValueError(f"expected dense map {tap} of shape ({count}, c, h, w), got {maps.shape}")
+
+    def take(self, rows: Sequence[int]) -> FeatureTable:
+        """The table of some rows, in the order given."""
+        index = list(rows)
+        return FeatureTable(
+            images=tuple(self.images[row] for row in index),
+            pooled=self.pooled[index],
+            trunk=self.trunk,
+            dense={tap: maps[index] for tap, maps in self.dense.items()},
+        )

@@ -1,0 +1,103 @@
+"""What the line says of itself: results, errors of single scenarios, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
+
+from trunkline.core.errors import TrunklineError
+
+STATIONS = ("intake", "embed", "inspect", "fit", "gate", "pack", "report", "register")
+"""In the order in which an image passes them."""
+Status = Literal["passed", "failed", "unchanged"]
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """One model made; the fields are those of `build --json`.
+
+    Attributes:
+        status: "passed", "failed" (built, and a gate failed) or "unchanged" (nothing had to be done).
+        digest: The bundle's digest.
+        bundle: Path of the bundle file.
+        seconds: Wall seconds by station; a share by images where many scenarios went through together.
+        cpu_seconds: CPU seconds of all threads, shared likewise.
+        rung: The rung of the ladder that the model stands on.
+    """
+
+    scenario: str
+    task: str
+    status: Status
+    name: str
+    version: int
+    digest: str
+    bundle: str
+    images: int
+    classes: int
+    metrics: dict[str, float]
+    gates: list[dict[str, Any]]
+    seconds: dict[str, float]
+    cpu_seconds: float
+    bundle_bytes: int
+    rung: str
+    alias: str = ""
+    report: str = ""
+    dataset: str = ""
+    findings: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> BuildResult:
+        return cls(**row)
+
+    def unchanged(self) -> BuildResult:
+        """The same model, met again with nothing to do."""
+        return replace(self, status="unchanged", seconds={}, cpu_seconds=0.0)
+
+    @property
+    def gates_passed(self) -> bool:
+        return all(gate["verdict"] == "passed" for gate in self.gates)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that one build gave: models, and scenarios that could not be built."""
+
+    results: Sequence[BuildResult]
+    errors: Sequence[tuple[str, TrunklineError]]
+
+    @property
+    def exit_status(self) -> int:
+        """0, 2 when an input was wrong, else 3 when a gate failed."""
+        if self.errors:
+            return max(error.exit_status for _, error in self.errors)
+        return 0 if all(result.gates_passed for result in self.results) else 3
+
+
+class Listener(Protocol):
+    """Told of progress while a build runs."""
+
+    def advance(self, station: str, done: int, total: int, unit: str) -> None:
+        """`done` of `total` units have passed a station."""
+
+    def message(self, text: str) -> None:
+        """One sentence for the user."""
+
+    def finished(self, result: BuildResult) -> None:
+        """One model is done."""
+
+
+class Silent:
+    """A `Listener` that says nothing."""
+
+    def advance(self, station: str, done: int, total: int, unit: str) -> None:
+        return
+
+    def message(self, text: str) -> None:
+        return
+
+    def finished(self, result: BuildResult) -> None:
+        return
