@@ -1,0 +1,17 @@
+"""Runtimes: run an ONNX graph on a chip."""
+
+from __future__ import annotations
+
+from trunkline.core.plugins import Table
+
+RUNTIMES = Table(
+    "runtime",
+    {
+        "openvino": "trunkline.compute.runtimes.openvino:OpenVINORuntime",
+        "onnxruntime": "trunkline.compute.runtimes.onnxruntime:ONNXRuntime",
+        "fake": "trunkline.compute.runtimes.fake:FakeRuntime",
+    },
+)
+"""Names of runtimes; each is a class without arguments that is a `base.Runtime`."""
+MEASURED = ("openvino", "onnxruntime")
+"""Those between which `auto` chooses; the fake one is for tests."""
