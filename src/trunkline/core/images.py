@@ -6,9 +6,10 @@ Pictures are hostile until they are decoded: the header's size is checked before
 from __future__ import annotations
 
 import io
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from trunkline.core.errors import DataError
 
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"})
 """File endings that are taken for images when a folder is looked through."""
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "MPO")
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 """Pillow's names of the formats that are decoded; the rest of its decoders never see bytes from outside."""
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 65_535
 MAX_BYTES = 512 << 20
+_ORIENTATION = 0x0112  # EXIF tag
+_GREY_RANGES = (1.0, 255.0, 65535.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class ImageInfo:
         width, height: Pixels, after EXIF orientation.
         mode: Pillow's name of the pixel type, as "L", "RGB", "CMYK", "I;16".
         format: Pillow's name of the format, as "JPEG".
-        frames: Pictures in the file; more than one for an animation.
+        frames: 1 for a still picture, more for an animation or for pages; where only a walk through the whole file
+            would count them (GIF, TIFF), 2 stands for "more than one".
     """
 
     width: int
@@ -46,37 +50,107 @@ class TooLargeError(DataError):
     """An image whose header says more pixels than are allowed."""
 
 
-def _open(data: bytes, max_pixels: int) -> Image.Image:
-    from PIL import Image, UnidentifiedImageError
+def probe(data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageInfo:
+    """Read the header only; no pixel is decoded.
 
+    Raises:
+        TooLargeError: When it says more than `max_pixels`.
+        DataError: When the bytes are no image of a known format.
+    """
+    from PIL import Image
+
+    image = _open(data, max_pixels)
+    width, height = image.size
+    # A PNG's own `getexif` would decode the picture to look for EXIF behind the pixels.
+    if _orientation(image, Image.Image.getexif) >= 5:  # EXIF 5 to 8 turn the picture by 90 degrees
+        width, height = height, width
+    return ImageInfo(width, height, image.mode, image.format or "", _frames(image))
+
+
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode an image to upright 8-bit RGB.
+
+    EXIF orientation is applied; of an animation (and of pages) the first is taken; transparency is laid on white.
+    16-bit grey is scaled by its full range. 32-bit and floating grey is scaled by the smallest of 0..1, 0..255 and
+    0..65535 that holds every pixel (so that pictures of one camera stay comparable), else by the picture's own range.
+
+    Args:
+        data: The file's bytes.
+        max_pixels: The most that the header may say, before anything is decoded.
+
+    Raises:
+        TooLargeError: When the header says more than `max_pixels`.
+        DataError: When the bytes are no image, truncated or broken.
+    """
+    image = _open(data, max_pixels)
+    try:
+        image.load()
+        return _to_rgb(_upright(image))
+    except Exception as error:  # decoders raise many kinds on hostile bytes
+        text = str(error) or type(error).__name__
+        kind = "truncated" if "truncated" in text.lower() else "broken"
+        raise DataError(f"the image is {kind}: {text}", fix="copy the file again or leave it out") from error
+
+
+def _open(data: bytes, max_pixels: int) -> Image.Image:
     if not data:
         raise DataError("expected an image, got 0 bytes", fix="the file is empty; copy it again or leave it out")
     if len(data) > MAX_BYTES:
-        raise TooLargeError(f"expected at most {MAX_BYTES >> 20} MB, got {len(data) >> 20} MB")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of bombs by its own limit; ours is checked below
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError:
-        start = data[:16]
-        kind = "text" if _is_text(data[:512]) else f"bytes that begin with {start.hex(' ')}"
-        raise DataError(
-            f"expected an image ({', '.join(FORMATS[:-1])}), got {kind}", fix="leave the file out or save it as an image"
-        ) from None
-    except Image.DecompressionBombError:
         raise TooLargeError(
-            f"expected at most {max_pixels:,} pixels, got far more", fix="make the picture smaller or raise max_pixels"
-        ) from None
-    except Exception as error:  # decoders raise many kinds on hostile bytes  # noqa: BLE001
-        raise DataError(f"the image's header cannot be read: {error}", fix="copy the file again or leave it out") from error
+            f"expected a file of at most {MAX_BYTES >> 20} MB, got {len(data) >> 20} MB", fix="make the picture smaller"
+        )
+    image = _read_header(data)
     width, height = image.size
     if width * height > max_pixels or max(width, height) > MAX_SIDE:
-        image.close()
         raise TooLargeError(
             f"expected at most {max_pixels:,} pixels and {MAX_SIDE:,} a side, got {width:,} x {height:,}",
             fix="make the picture smaller, cut it into tiles, or raise the setting max_pixels",
         )
     return image
+
+
+def _read_header(data: bytes) -> Image.Image:
+    """Open with the decoder that the first bytes call for.
+
+    `PIL.Image.open` is not used: its own limit of pixels is a global that `max_pixels` could not raise, and it warns,
+    which cannot be silenced safely from several threads.
+    """
+    for magic, offset, factory in _decoders():
+        if data.startswith(magic, offset):
+            try:
+                image: Image.Image = factory(io.BytesIO(data), "")
+            except Exception as error:  # header parsers raise many kinds on hostile bytes
+                raise DataError(
+                    f"the image's header is truncated or broken: {str(error) or type(error).__name__}",
+                    fix="copy the file again or leave it out",
+                ) from error
+            return image
+    kind = "text" if _is_text(data[:512]) else f"bytes that begin with {data[:16].hex(' ')}"
+    raise DataError(
+        f"expected an image ({', '.join(FORMATS)}), got {kind}", fix="leave the file out or save it as an image"
+    )
+
+
+@cache
+def _decoders() -> list[tuple[bytes, int, Callable[..., Any]]]:
+    """First bytes, where they stand, and what opens such a file."""
+    from PIL.BmpImagePlugin import BmpImageFile
+    from PIL.GifImagePlugin import GifImageFile
+    from PIL.JpegImagePlugin import jpeg_factory
+    from PIL.PngImagePlugin import PngImageFile
+    from PIL.PpmImagePlugin import PpmImageFile
+    from PIL.TiffImagePlugin import PREFIXES, TiffImageFile
+    from PIL.WebPImagePlugin import WebPImageFile
+
+    return [
+        (b"\xff\xd8\xff", 0, jpeg_factory),
+        (b"\x89PNG\r\n\x1a\n", 0, PngImageFile),
+        (b"BM", 0, BmpImageFile),
+        *((prefix, 0, TiffImageFile) for prefix in PREFIXES),
+        (b"WEBP", 8, WebPImageFile),
+        (b"GIF8", 0, GifImageFile),
+        *((b"P%d" % number, 0, PpmImageFile) for number in range(1, 7)),
+    ]
 
 
 def _is_text(data: bytes) -> bool:
@@ -89,79 +163,80 @@ def _is_text(data: bytes) -> bool:
     return bool(text) and all(c.isprintable() or c in "\r\n\t" for c in text)
 
 
-def probe(data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageInfo:
-    """Read the header only.
-
-    Raises:
-        TooLargeError: When it says more than `max_pixels`.
-        DataError: When the bytes are no image of a known format.
-    """
-    image = _open(data, max_pixels)
-    width, height = image.size
-    if _orientation(image) >= 5:  # EXIF 5 to 8 turn the picture by 90 degrees
-        width, height = height, width
-    return ImageInfo(width, height, image.mode, image.format or "", int(getattr(image, "n_frames", 1)))
-
-
-def _orientation(image: Image.Image) -> int:
+def _frames(image: Image.Image) -> int:
     try:
-        return int(image.getexif().get(0x0112, 1))
+        if image.format in ("GIF", "TIFF"):
+            return 2 if getattr(image, "is_animated", False) else 1
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # what follows the first picture is broken; the first may be whole  # noqa: BLE001
+        return 1
+
+
+def _orientation(image: Image.Image, getexif: Callable[[Any], Any]) -> int:
+    try:
+        return int(getexif(image).get(_ORIENTATION, 1))
     except Exception:  # broken EXIF says nothing about the pixels  # noqa: BLE001
         return 1
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode an image to upright 8-bit RGB.
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as EXIF says; `ImageOps.exif_transpose` would write the EXIF anew as well, and fail where it is broken."""
+    from PIL.Image import Transpose
 
-    EXIF orientation is applied; of an animation the first frame is taken; transparency is laid on white; 16-bit
-    and floating pixels are scaled to 8 bits (16-bit by their full range, others by the picture's own).
-
-    Args:
-        data: The file's bytes.
-        max_pixels: The most that the header may say, before anything is decoded.
-
-    Raises:
-        TooLargeError: When the header says more than `max_pixels`.
-        DataError: When the bytes are no image, truncated or broken.
-    """
-    from PIL import ImageOps
-
-    image = _open(data, max_pixels)
-    try:
-        image.load()
-        if _orientation(image) != 1:
-            image = ImageOps.exif_transpose(image)
-        return _to_rgb(image)
-    except Exception as error:  # decoders raise many kinds on hostile bytes  # noqa: BLE001
-        text = str(error) or type(error).__name__
-        kind = "truncated" if "truncated" in text.lower() else "broken"
-        raise DataError(f"the image is {kind}: {text}", fix="copy the file again or leave it out") from error
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    turn = turns.get(_orientation(image, type(image).getexif))
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    turned.info = image.info
+    return turned
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     from PIL import Image
 
-    if image.mode == "RGB":
-        return image
-    if image.mode.startswith(("I", "F")):
-        return _scaled(image).convert("RGB")
+    if image.mode.startswith("I;16"):
+        return _from_16_bits(image)
+    if image.mode in ("I", "F"):
+        return _from_wide_grey(image)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+        white = Image.new("RGB", rgba.size, (255, 255, 255))
+        white.paste(rgba, mask=rgba.getchannel("A"))
+        return white
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _scaled(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit and floating grey to 8 bits; `Image.convert` would clip them instead."""
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    """16-bit grey to 8 bits by the full range; `Image.convert` would clip it instead."""
     import numpy as np
     from PIL import Image
 
-    values = np.asarray(image).astype(np.float64)
-    if not np.all(np.isfinite(values)):
+    table = np.round(np.arange(65536) / 257).astype(np.uint8)
+    return Image.fromarray(table[np.asarray(image)]).convert("RGB")
+
+
+def _from_wide_grey(image: Image.Image) -> Image.Image:
+    """32-bit and floating grey to 8 bits, see `decode`."""
+    import numpy as np
+    from PIL import Image
+
+    values = np.asarray(image).astype(np.float32)
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():  # NaN passes through min and max
         raise ValueError("pixels are NaN or infinite")
-    low, high = (0.0, 65535.0) if 255 < values.max(initial=0) <= 65535 and values.min(initial=0) >= 0 else (
-        float(min(values.min(initial=0), 0.0)), float(max(values.max(initial=0), 1.0)))  # fmt: skip
-    if image.mode.startswith("I") and values.max(initial=0) <= 255 and values.min(initial=0) >= 0:
-        low, high = 0.0, 65535.0 if image.mode == "I;16" else 255.0
-    return Image.fromarray(np.clip(255 * (values - low) / (high - low), 0, 255).round().astype(np.uint8))
+    if image.format == "PPM":  # Pillow scales what a PPM says to 16 bits
+        low, high = 0.0, 65535.0
+    elif low >= 0 and high <= _GREY_RANGES[-1]:
+        low, high = 0.0, next(top for top in _GREY_RANGES if high <= top)
+    values -= low
+    values *= 255.0 / max(high - low, 1e-30)
+    return Image.fromarray(np.clip(values, 0, 255).round().astype(np.uint8)).convert("RGB")
