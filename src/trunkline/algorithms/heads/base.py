@@ -1,0 +1,115 @@
+"""What every head is: fitted on features, applied to features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from trunkline.core.types.features import FeatureTable
+from trunkline.core.types.head import TrainedHead
+from trunkline.core.types.scenario import OperatingPoint
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """One head to fit.
+
+    Attributes:
+        name: The scenario's name, for messages.
+        labels: The label space, in the order of the outputs.
+        table: Features of the n training images.
+        targets: Labels of each of the n images.
+        groups: Near-duplicate group of each image, shape (n,); cross-validation never splits a group.
+        operating_point: Where the thresholds are put.
+        seed: For folds and everything else that is drawn.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    table: FeatureTable
+    targets: tuple[tuple[str, ...], ...]
+    groups: np.ndarray
+    operating_point: OperatingPoint = OperatingPoint()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        count = len(self.table.images)
+        if len(self.targets) != count or self.groups.shape != (count,):
+            raise ValueError(
+                f"expected targets and groups of {count} images, got {len(self.targets)} and {self.groups.shape}"
+            )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted head with what cross-validation said of its training images.
+
+    Attributes:
+        head: The head.
+        cv_scores: Calibrated out-of-fold probabilities, shape (n, labels), rows as in the job.
+        detail: Figures for the report, JSON only.
+    """
+
+    head: TrainedHead
+    cv_scores: np.ndarray
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A head's answers on n images.
+
+    Attributes:
+        probabilities: Calibrated, shape (n, labels), in 0..1.
+        accepted: Labels that the head stands for at its operating point, bool of shape (n, labels).
+        unsure: Images that a person should look at, bool of shape (n,).
+        anomaly: Raw anomaly scores of shape (n,), larger is stranger; None for other tasks.
+    """
+
+    probabilities: np.ndarray
+    accepted: np.ndarray
+    unsure: np.ndarray
+    anomaly: np.ndarray | None = None
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> Scores:
+        """The answers on some rows."""
+        return Scores(
+            self.probabilities[rows],
+            self.accepted[rows],
+            self.unsure[rows],
+            None if self.anomaly is None else self.anomaly[rows],
+        )
+
+
+class Head(Protocol):
+    """A task.
+
+    Attributes:
+        task: Its name.
+        dense: Names of the taps whose maps it needs besides the pooled features.
+    """
+
+    task: str
+    dense: tuple[str, ...]
+
+    def fit(self, jobs: Sequence[FitJob]) -> list[Fitted]:
+        """Fit many heads in one call."""
+
+    def predict(self, head: TrainedHead, table: FeatureTable) -> Scores:
+        """Apply a head to n images."""
+
+    def heatmap(self, head: TrainedHead, table: FeatureTable, label: str) -> np.ndarray:
+        """Evidence for a label by place, from the dense maps: float32 of shape (n, h, w), above zero speaks for it."""
+
+
+def one_hot(targets: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarray:
+    """0/1 float32 array of shape (n, labels)."""
+    index = {label: column for column, label in enumerate(labels)}
+    out = np.zeros((len(targets), len(labels)), np.float32)
+    for row, names in enumerate(targets):
+        for name in names:
+            out[row, index[name]] = 1
+    return out
