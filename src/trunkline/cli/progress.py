@@ -104,3 +104,27 @@ class LiveTable:
         done = f"{self.finished_count} models" + (f", {self.failed_count} failed their gate" if self.failed_count else "")
         table.caption = done if self.finished_count else None
         return table
+
+
+class LineProgress:
+    """Progress of one thing as a line that is written over; called with done and total."""
+
+    def __init__(self, console: Console, title: str, unit: str) -> None:
+        self.console = console
+        self.title = title
+        self.unit = unit
+        self._row = _Row()
+        self._said = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        self._row.done, self._row.total = done, total
+        now = time.monotonic()
+        every = 0.2 if self.console.is_terminal else _LINE_EVERY
+        if now - self._said < every and done < total:
+            return
+        if self._row.seconds < 1 and done >= total:
+            return  # too quick to be worth a line
+        self._said = now
+        eta = f", {self._row.eta:.0f} s left" if self._row.eta is not None else ""
+        end = "\r" if self.console.is_terminal and done < total else "\n"
+        self.console.print(f"{self.title}: {done} of {total} {self.unit}{eta}   ", end=end, markup=False)

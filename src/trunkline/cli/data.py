@@ -1,0 +1,133 @@
+"""`trunkline data`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from trunkline.cli.common import HomeOption, JsonOption, emit, settings, stderr, stdout
+
+app = typer.Typer(help="Data sets of this home: immutable, versioned, named by content.", no_args_is_help=True)
+NameArgument = Annotated[str, typer.Argument(help="NAME or NAME@VERSION; the newest version when none is given.")]
+
+
+@app.command("import")
+def import_(
+    sources: Annotated[list[Path], typer.Argument(help="Folders in any known layout.")],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the data set.", show_default="the folder's")] = None,
+    layout: Annotated[str | None, typer.Option("--format", help="The layout; detected when not given.")] = None,
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Take images and labels in; unreadable files are listed and left out.
+
+    Example: `trunkline data import ../parts --name parts`
+    """
+    from trunkline.core.types.scenario import Source
+    from trunkline.platform.data import api
+    from trunkline.platform.line.scenarios import from_folder
+
+    title = name or from_folder(sources[0], task="classify").name
+    row = api.import_(
+        [Source(path=source.resolve(), format=layout) for source in sources], settings(home), name=title,
+        progress=_progress(),
+    )  # fmt: skip
+    _show(row, as_json=json)
+
+
+@app.command("ls")
+def ls(json: JsonOption = False, home: HomeOption = None) -> None:
+    """List the data sets.
+
+    Example: `trunkline data ls`
+    """
+    from trunkline.platform.data import api
+
+    rows = api.list_datasets(settings(home))
+    if json:
+        for row in rows:
+            emit(row)
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "version", "images", "labels", "digest"):
+        table.add_column(title)
+    for row in rows:
+        table.add_row(
+            row["name"].replace("[", r"\["), str(row["version"]), str(row["images"]), str(row["labels"]), row["digest"][:12]
+        )
+    stdout().print(table if rows else "no data set yet; `trunkline data import FOLDER` makes one")
+
+
+@app.command("show")
+def show(name: NameArgument, json: JsonOption = False, home: HomeOption = None) -> None:
+    """Show a data set: labels, splits, findings.
+
+    Example: `trunkline data show parts`
+    """
+    from trunkline.platform.data import api
+
+    _show(api.show(name, settings(home)), as_json=json)
+
+
+@app.command("diff")
+def diff(first: NameArgument, second: NameArgument, json: JsonOption = False, home: HomeOption = None) -> None:
+    """Compare two data sets: images added, removed and relabelled.
+
+    Example: `trunkline data diff parts@1 parts@2`
+    """
+    from trunkline.platform.data import api
+
+    row = api.diff(first, second, settings(home))
+    if json:
+        emit(row)
+        return
+    out = stdout()
+    for key, value in row.items():
+        text = f"{len(value)}" if isinstance(value, list) else f"{value}"
+        out.print(f"{key.replace('_', ' ')}: {text}", markup=False)
+        for line in value[:10] if isinstance(value, list) else ():
+            out.print(f"  {line}", markup=False)
+
+
+@app.command("export")
+def export(
+    name: NameArgument,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; it must be empty or not be there.")],
+    layout: Annotated[str, typer.Option("--format", help="The layout to write.")] = "imagefolder",
+    home: HomeOption = None,
+) -> None:
+    """Write a data set in a layout that other tools read.
+
+    Example: `trunkline data export parts --format coco --out parts-coco`
+    """
+    from trunkline.platform.data import api
+
+    api.export(name, out, layout, settings(home))
+    stdout().print(f"wrote {out}", markup=False)
+
+
+def _progress() -> Any:
+    from trunkline.cli.progress import LineProgress
+
+    return LineProgress(stderr(), "intake", "images")
+
+
+def _show(row: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        emit(row)
+        return
+    out = stdout()
+    out.print(f"{row['name']} version {row['version']}  {row['format']}  {row['digest'][:12]}", markup=False, style="bold")
+    out.print(f"  images {row['images']}", markup=False)
+    for label, count in row["labels"].items():
+        out.print(f"  {label}: {count}", markup=False)
+    for split, count in row["splits"].items():
+        out.print(f"  split {split or 'none'}: {count}", markup=False)
+    for finding in row["findings"]:
+        out.print(f"  {finding['severity']}: {finding['message']}", markup=False)
+        for name in finding["names"][:5]:
+            out.print(f"    {name}", markup=False)

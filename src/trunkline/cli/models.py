@@ -1,0 +1,129 @@
+"""`trunkline models`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from trunkline.cli.common import HomeOption, JsonOption, WhoOption, emit, settings, stdout, who
+
+app = typer.Typer(help="Models of this home: versions, champions, their history.", no_args_is_help=True)
+RefArgument = Annotated[str, typer.Argument(help="NAME, NAME@VERSION or NAME@ALIAS (champion, challenger).")]
+WhyOption = Annotated[str, typer.Option("--why", help="Reason, for the audit log.")]
+
+
+@app.command("ls")
+def ls(json: JsonOption = False, home: HomeOption = None) -> None:
+    """List the models with their champions and challengers.
+
+    Example: `trunkline models ls --json`
+    """
+    rows = _registry(settings(home)).ls()
+    if json:
+        for row in rows:
+            emit(row)
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "task", "versions", "champion", "challenger", "figure", "KB"):
+        table.add_column(title)
+    for row in rows:
+        table.add_row(
+            row["name"].replace("[", r"\["), row["task"], str(row["versions"]), _version(row["champion"]),
+            _version(row["challenger"]), row["figure"], f"{row['bundle_bytes'] / 1024:.0f}",
+        )  # fmt: skip
+    stdout().print(table if rows else "no model yet; `trunkline build FOLDER` makes one")
+
+
+def _version(number: int | None) -> str:
+    return str(number) if number else "-"
+
+
+@app.command("show")
+def show(ref: RefArgument, json: JsonOption = False, home: HomeOption = None) -> None:
+    """Show one version: figures, gates, digests, signer.
+
+    Example: `trunkline models show steel@champion`
+    """
+    row = _registry(settings(home)).show(ref)
+    emit(row) if json else _print(row)
+
+
+def _print(row: dict[str, Any], indent: int = 0) -> None:
+    out = stdout()
+    for key, value in row.items():
+        if isinstance(value, dict):
+            out.print(" " * indent + f"{key}:", markup=False)
+            _print(value, indent + 2)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            out.print(" " * indent + f"{key}:", markup=False)
+            for item in value:
+                out.print(" " * (indent + 2) + ", ".join(f"{k} {v}" for k, v in item.items()), markup=False)
+        else:
+            text = f"{value:.4f}" if isinstance(value, float) else value
+            out.print(" " * indent + f"{key}: {text}", markup=False)
+
+
+@app.command("compare")
+def compare(first: RefArgument, second: RefArgument, json: JsonOption = False, home: HomeOption = None) -> None:
+    """Set the figures of two versions side by side.
+
+    Example: `trunkline models compare steel@champion steel@challenger`
+    """
+    row = _registry(settings(home)).compare(first, second)
+    if json:
+        emit(row)
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("figure", row["first"], row["second"], "difference"):
+        table.add_column(title.replace("[", r"\["))
+    for name, (a, b) in row["metrics"].items():
+        change = f"{b - a:+.4f}" if a is not None and b is not None else ""
+        table.add_row(name, *("-" if v is None else f"{v:.4f}" for v in (a, b)), change)
+    stdout().print(table)
+
+
+@app.command("promote")
+def promote(
+    ref: RefArgument,
+    alias: Annotated[str, typer.Option("--alias", help="champion or challenger.")] = "champion",
+    why: WhyOption = "",
+    override: Annotated[
+        bool, typer.Option("--override", help="Promote a model whose gate failed; the reason is signed and kept.")
+    ] = False,
+    who_: WhoOption = None,
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Make a version the champion (or challenger); written to the audit log.
+
+    Example: `trunkline models promote steel@3 --why "better on scratches"`
+    """
+    row = _registry(settings(home)).promote(ref, alias=alias, who=who(who_), why=why, override=override)
+    emit(row) if json else stdout().print(f"{row['name']}: {alias} is now version {row['version']}", markup=False)
+
+
+@app.command("rollback")
+def rollback(
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    why: WhyOption = "",
+    who_: WhoOption = None,
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Make the champion before this one the champion again; written to the audit log.
+
+    Example: `trunkline models rollback steel --why "alarms at night"`
+    """
+    row = _registry(settings(home)).rollback(name, who=who(who_), why=why)
+    emit(row) if json else stdout().print(f"{row['name']}: champion is again version {row['version']}", markup=False)
+
+
+def _registry(chosen: Any) -> Any:
+    from trunkline.platform.registry.registry import Registry
+
+    return Registry(chosen)
