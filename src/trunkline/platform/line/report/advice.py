@@ -1,0 +1,159 @@
+"""The verdict in one sentence, what the model may be used for, and what to do next."""
+
+from __future__ import annotations
+
+import math
+
+from trunkline.core.types.gate import GateCheck, GateReport
+from trunkline.core.types.scenario import Limit
+from trunkline.platform.line.report import words
+from trunkline.platform.line.report.data import ReportData
+
+_Z = 1.959964  # two-sided 95 %
+_MOST = 1_000_000
+_OF_ALL = ("accuracy", "exact_match", "unsure_rate")
+_DATA_ADVICE = {
+    "label-likely-wrong": "Check the labels under “{kind}” in the data findings: a wrong label teaches a wrong answer.",
+    "same-picture-two-labels": "Decide which label is right for the pictures that have two.",
+    "split-leak": "Mend the test split: some of its pictures were learned from as well, so the figures may flatter.",
+    "unreadable": "Copy the unreadable files again, or leave them out.",
+    "imbalance": "Add pictures of the rare classes.",
+    "too-few": "Add pictures of the classes that have too few to measure.",
+}
+
+
+def headline(data: ReportData) -> str:
+    """The verdict in one sentence."""
+    verdict = {"passed": "Passed", "failed": "Failed"}[data.status] if data.gate.checks else "Measured, nothing asked"
+    return f"{verdict}: {_result(data)}"
+
+
+def _result(data: ReportData) -> str:
+    gate, pictures = data.gate, words.plural(data.test_images, "test picture")
+    if data.task == "anomaly" and {"recall", "false_reject_rate"} <= gate.metrics.keys():
+        caught, rejected = _with_interval(gate, "recall"), _with_interval(gate, "false_reject_rate")
+        return f"{caught} of the flawed caught, {rejected} of the good rejected, on {pictures}"
+    for name in ("accuracy", "f1_macro", "auroc"):
+        if name not in gate.metrics:
+            continue
+        value = gate.metrics[name]
+        if name == "accuracy":
+            return f"{words.percent(value)} of {pictures} right{_brackets(gate, name)}"
+        unit = words.unit_of(name)
+        called = "F1 over all labels" if name == "f1_macro" else "good told from flawed with an AUROC of"
+        text = words.amount(value, unit)
+        said = f"{text} {called}" if name == "f1_macro" else f"{called} {text}"
+        return f"{said} on {pictures}{_brackets(gate, name)}"
+    return f"measured on {pictures}"
+
+
+def _with_interval(gate: GateReport, name: str) -> str:
+    return words.percent(gate.metrics[name]) + _brackets(gate, name)
+
+
+def _brackets(gate: GateReport, name: str) -> str:
+    if name not in gate.intervals:
+        return ""
+    low, high = gate.intervals[name]
+    if words.unit_of(name) == "rate":
+        return f" ({words.percent_range(low, high)})"
+    return f" ({low:.3f} to {high:.3f})"
+
+
+def use(data: ReportData) -> str:
+    """What the model may be used for."""
+    if data.status == "failed":
+        missed = " and ".join(f"“{words.label_of(c.name)}”" for c in data.gate.failed)
+        return (
+            f"Not for deciding on its own: it missed what was asked for {missed}. "
+            "It may help to sort pictures for a person who looks at each."
+        )
+    if not data.gate.checks:
+        return "That is for you to say: no gate was asked for, so nothing was promised and nothing was refused."
+    kinds = "good and flawed pictures" if data.task == "anomaly" else words.plural(len(data.labels), "class", "classes")
+    text = f"For pictures like those it was tested on: the same kind of camera, light and parts, and the {kinds} below."
+    if any(c.evidence == "thin" for c in data.gate.checks):
+        text += " Let a person check samples of its answers until there is more evidence."
+    share = data.gate.metrics.get("unsure_rate")
+    if share:
+        text += f" It leaves {words.percent(share)} of the pictures to a person as unsure."
+    return text
+
+
+def next_steps(data: ReportData) -> tuple[str, ...]:
+    """What to do next, most useful first: the line's own steps, or those that follow from the figures."""
+    if data.next_steps:
+        return data.next_steps
+    steps = [_mend(check) for check in data.gate.failed]
+    kinds = dict.fromkeys(finding.kind for finding in data.findings if finding.severity != "info")
+    steps += [_DATA_ADVICE[kind].format(kind=kind.replace("-", " ")) for kind in kinds if kind in _DATA_ADVICE]
+    if data.mistakes:
+        shown = "it is" if data.mistakes_total == 1 else "they are"
+        count = words.plural(data.mistakes_total, "mistake")
+        steps.append(f"Look at its {count} below and see whether {shown} the model's or the label's.")
+    if data.unsure:
+        steps.append("Label the unsure pictures first: they teach the next version most.")
+    steps += [thin for check in data.gate.checks if (thin := more_pictures(check, data))]
+    if data.status == "passed":
+        steps.append("Try it on pictures of your own that are not in this data set.")
+    return tuple(steps[:5])
+
+
+def _mend(check: GateCheck) -> str:
+    title = words.label_of(check.name)
+    if check.name == "champion":
+        return f"Keep the model in service: the new one does worse on the same pictures ({words.measured(check)})."
+    if check.machine:
+        return f"{title}: {words.measured(check)}, asked {words.asked(check)}. Try a faster machine or a smaller trunk."
+    note = f" ({check.note})" if check.note else ""
+    return f"{title}{note}: {words.measured(check)}, asked {words.asked(check)}. Add pictures and check their labels."
+
+
+def thin_words(check: GateCheck) -> str:
+    """What thin evidence means for one check, or ""."""
+    if check.evidence != "thin":
+        return ""
+    if check.limit == "no-worse":
+        return "Thin evidence: the test pictures are too few to say which of the two models is better."
+    return (
+        f"Thin evidence: the true figure lies somewhere in {words.interval(check)}, "
+        f"and the limit ({words.asked(check)}) is inside that range."
+    )
+
+
+def more_pictures(check: GateCheck, data: ReportData) -> str:
+    """How many test pictures would settle a thin check, if the figure stays as it is; "" where that is not known."""
+    if check.evidence != "thin" or check.name not in _OF_ALL:
+        return ""
+    needed = pictures_needed(check.value, Limit.parse(check.limit))
+    if needed is None or needed <= data.test_images:
+        return ""
+    return (
+        f"For firm evidence on “{words.label_of(check.name)}”: test on about {words.number(needed)} pictures "
+        f"instead of {words.number(data.test_images)}."
+    )
+
+
+def pictures_needed(value: float, limit: Limit) -> int | None:
+    """Trials with which the Wilson interval (Wilson 1927) of a share no longer straddles its limit, to two digits.
+
+    Args:
+        value: The share, 0..1.
+        limit: The limit on it.
+
+    Returns:
+        The number, or None when the value is the limit or a million would not do.
+    """
+
+    def settled(count: int) -> bool:
+        centre = (value + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
+        spread = _Z * math.sqrt(value * (1 - value) / count + _Z**2 / (4 * count**2)) / (1 + _Z**2 / count)
+        return limit.holds(centre - spread) == limit.holds(centre + spread)
+
+    count = 10
+    while not settled(count):
+        count = math.ceil(count * 1.05)
+        if count > _MOST:
+            return None
+    step = int(10 ** max(0, len(str(count)) - 2))
+    return math.ceil(count / step) * step

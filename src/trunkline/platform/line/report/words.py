@@ -1,0 +1,157 @@
+"""Figures and gates in the words of people who never heard of F1."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from trunkline.core.types.gate import GateCheck
+from trunkline.core.types.scenario import Limit
+
+Unit = Literal["rate", "area", "ms", "kb", "minutes", "points"]
+
+FIGURES: dict[str, tuple[str, Unit]] = {
+    "accuracy": ("Pictures right", "rate"),
+    "recall_min": ("Found, in the worst class", "rate"),
+    "recall_macro": ("Found, mean of the classes", "rate"),
+    "precision_min": ("Answers right, in the worst class", "rate"),
+    "f1_macro": ("F1, mean of the classes", "rate"),
+    "f1_micro": ("F1, all labels together", "rate"),
+    "unsure_rate": ("Left to a person as unsure", "rate"),
+    "exact_match": ("Pictures with every label right", "rate"),
+    "average_precision": ("Average precision", "area"),
+    "auroc": ("Good told from flawed (AUROC)", "area"),
+    "recall": ("Flawed pictures caught", "rate"),
+    "false_reject_rate": ("Good pictures rejected", "rate"),
+    "balanced_accuracy": ("Balanced accuracy", "rate"),
+    "latency_ms_p50": ("Time a picture, median", "ms"),
+    "latency_ms_p95": ("Time a picture, 95 % are faster", "ms"),
+    "bundle_kb": ("Size of the model", "kb"),
+    "cpu_minutes": ("CPU time to make it", "minutes"),
+    "champion": ("Against the model in service", "points"),
+}
+"""What a figure is called, and what it is counted in."""
+_OPERATORS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+_NONE = "not measured"
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A share of 1 as percent; only what is exactly 0 or 1 is written as 0 % or 100 %."""
+    return _NONE if math.isnan(value) else f"{_percent(value, digits)} %"
+
+
+def _percent(value: float, digits: int) -> str:
+    if value in (0.0, 1.0):
+        return f"{100 * value:.0f}"
+    while digits < 6:
+        text = f"{100 * value:.{digits}f}"
+        if float(text) not in (0.0, 100.0):
+            return text
+        digits += 1
+    return "over 99.999" if value > 0.5 else "under 0.001"
+
+
+def percent_range(low: float, high: float) -> str:
+    """An interval of shares, as "99.0 to 100 %"."""
+    return _NONE if math.isnan(low) or math.isnan(high) else f"{_percent(low, 1)} to {_percent(high, 1)} %"
+
+
+def amount(value: float, unit: Unit, digits: int = 1) -> str:
+    """A figure in its unit."""
+    if math.isnan(value):
+        return _NONE
+    match unit:
+        case "rate":
+            return percent(value, digits)
+        case "area":
+            return f"{value:.{digits + 2}f}"
+        case "points":
+            return f"{100 * value:+.{digits}f} points"
+        case "ms":
+            return f"{value:.{digits}f} ms"
+        case "kb":
+            return f"{value:.{digits}f} KB"
+        case "minutes":
+            return f"{value:.{digits + 1}f} min"
+
+
+def unit_of(name: str) -> Unit:
+    """What a figure is counted in; a figure that is not known here is written as a plain number."""
+    return FIGURES.get(name, ("", "area"))[1]
+
+
+def label_of(name: str) -> str:
+    """What a figure is called."""
+    return FIGURES[name][0] if name in FIGURES else name.replace("_", " ").capitalize()
+
+
+def asked(check: GateCheck) -> str:
+    """The limit in words, as "at least 99 %"."""
+    if check.limit == "no-worse":
+        return "no worse"
+    limit = Limit.parse(check.limit)
+    unit = unit_of(check.name)
+    number = f"{100 * limit.value:.6g} %" if unit == "rate" else f"{limit.value:.6g}"
+    suffix = {"ms": " ms", "kb": " KB", "minutes": " min"}.get(unit, "")
+    return f"{_OPERATORS[limit.op]} {number}{suffix}"
+
+
+def measured(check: GateCheck) -> str:
+    """The value, with enough digits that it never reads like a limit that it missed."""
+    unit = unit_of(check.name)
+    text = amount(check.value, unit)
+    if check.limit == "no-worse" or math.isnan(check.value):
+        return text
+    limit = Limit.parse(check.limit)
+    for digits in range(1, 7):
+        text = amount(check.value, unit, digits)
+        scale = 100 if unit == "rate" else 1
+        shown = float(text.split(" ")[0].replace("over", "100").replace("under", "0")) / scale
+        if limit.holds(round(shown, 9)) == limit.holds(check.value):
+            break
+    return text
+
+
+def interval(check: GateCheck) -> str:
+    """The 95 % interval of a check, or "exact" where the figure has none."""
+    if check.low == check.value == check.high:
+        return "exact"
+    unit = unit_of(check.name)
+    if unit == "rate":
+        return percent_range(check.low, check.high)
+    low, high = amount(check.low, unit), amount(check.high, unit)
+    if _NONE in (low, high):
+        return _NONE
+    return f"{low.split(' ')[0]} to {high}"
+
+
+def size(count: float) -> str:
+    """Bytes for people: 412 B, 41.2 KB, 1.3 MB (1 KB is 1,024 bytes)."""
+    if count < 1024:
+        return f"{count:.0f} B"
+    for unit in ("KB", "MB"):
+        count /= 1024
+        if count < 1024:
+            return f"{count:.3g} {unit}" if count < 1000 else f"{count:,.0f} {unit}"
+    return f"{count / 1024:.3g} GB"
+
+
+def seconds(value: float) -> str:
+    """Seconds for people: 0.004 s, 0.31 s, 12.4 s, 3 min 20 s."""
+    if value < 0.01:
+        return f"{value:.3f} s"
+    if value < 10:
+        return f"{value:.2f} s"
+    if value < 120:
+        return f"{value:.1f} s"
+    return f"{int(value // 60)} min {int(value % 60)} s"
+
+
+def number(value: int) -> str:
+    """A count with its thousands apart, as 1,440."""
+    return f"{value:,}"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """ "1 picture", "1,440 pictures"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
