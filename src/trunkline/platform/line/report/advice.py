@@ -13,12 +13,12 @@ _Z = 1.959964  # two-sided 95 %
 _MOST = 1_000_000
 _OF_ALL = ("accuracy", "exact_match", "unsure_rate")
 _DATA_ADVICE = {
-    "label-likely-wrong": "Check the labels under “{kind}” in the data findings: a wrong label teaches a wrong answer.",
+    "label-likely-wrong": "Check the labels under “Label likely wrong” below: a wrong label teaches a wrong answer.",
     "same-picture-two-labels": "Decide which label is right for the pictures that have two.",
     "split-leak": "Mend the test split: some of its pictures were learned from as well, so the figures may flatter.",
-    "unreadable": "Copy the unreadable files again, or leave them out.",
-    "imbalance": "Add pictures of the rare classes.",
     "too-few": "Add pictures of the classes that have too few to measure.",
+    "imbalance": "Add pictures of the rare classes.",
+    "unreadable": "Copy the unreadable files again, or leave them out.",
 }
 
 
@@ -31,8 +31,9 @@ def headline(data: ReportData) -> str:
 def _result(data: ReportData) -> str:
     gate, pictures = data.gate, words.plural(data.test_images, "test picture")
     if data.task == "anomaly" and {"recall", "false_reject_rate"} <= gate.metrics.keys():
-        caught, rejected = _with_interval(gate, "recall"), _with_interval(gate, "false_reject_rate")
-        return f"{caught} of the flawed caught, {rejected} of the good rejected, on {pictures}"
+        caught = f"{words.percent(gate.metrics['recall'])} of the flawed caught{_brackets(gate, 'recall')}"
+        rejected = words.percent(gate.metrics["false_reject_rate"])
+        return f"{caught}, {rejected} of the good rejected{_brackets(gate, 'false_reject_rate')}, on {pictures}"
     for name in ("accuracy", "f1_macro", "auroc"):
         if name not in gate.metrics:
             continue
@@ -47,17 +48,11 @@ def _result(data: ReportData) -> str:
     return f"measured on {pictures}"
 
 
-def _with_interval(gate: GateReport, name: str) -> str:
-    return words.percent(gate.metrics[name]) + _brackets(gate, name)
-
-
 def _brackets(gate: GateReport, name: str) -> str:
     if name not in gate.intervals:
         return ""
     low, high = gate.intervals[name]
-    if words.unit_of(name) == "rate":
-        return f" ({words.percent_range(low, high)})"
-    return f" ({low:.3f} to {high:.3f})"
+    return f" ({words.between(low, high, words.unit_of(name))})"
 
 
 def use(data: ReportData) -> str:
@@ -85,15 +80,17 @@ def next_steps(data: ReportData) -> tuple[str, ...]:
     if data.next_steps:
         return data.next_steps
     steps = [_mend(check) for check in data.gate.failed]
-    kinds = dict.fromkeys(finding.kind for finding in data.findings if finding.severity != "info")
-    steps += [_DATA_ADVICE[kind].format(kind=kind.replace("-", " ")) for kind in kinds if kind in _DATA_ADVICE]
+    kinds = {finding.kind for finding in data.findings if finding.severity != "info"}
     if data.mistakes:
-        shown = "it is" if data.mistakes_total == 1 else "they are"
-        count = words.plural(data.mistakes_total, "mistake")
-        steps.append(f"Look at its {count} below and see whether {shown} the model's or the label's.")
+        one = data.mistakes_total == 1
+        count = "mistake" if one else words.plural(data.mistakes_total, "mistake")
+        steps.append(f"Look at the {count} below: is the model wrong, or the label{'' if one else 's'}?")
     if data.unsure:
         steps.append("Label the unsure pictures first: they teach the next version most.")
-    steps += [thin for check in data.gate.checks if (thin := more_pictures(check, data))]
+    for check in data.gate.checks:
+        if more := more_pictures(check, data):
+            steps.append(f"Get firm evidence on “{words.label_of(check.name)}”. {more}")
+    steps += [text for kind, text in _DATA_ADVICE.items() if kind in kinds]
     if data.status == "passed":
         steps.append("Try it on pictures of your own that are not in this data set.")
     return tuple(steps[:5])
@@ -114,10 +111,10 @@ def thin_words(check: GateCheck) -> str:
     if check.evidence != "thin":
         return ""
     if check.limit == "no-worse":
-        return "Thin evidence: the test pictures are too few to say which of the two models is better."
+        return "The test pictures are too few to say which of the two models is better."
     return (
-        f"Thin evidence: the true figure lies somewhere in {words.interval(check)}, "
-        f"and the limit ({words.asked(check)}) is inside that range."
+        f"The true figure may be anywhere from {words.interval(check)}, "
+        f"and what was asked ({words.asked(check)}) lies inside."
     )
 
 
@@ -128,10 +125,7 @@ def more_pictures(check: GateCheck, data: ReportData) -> str:
     needed = pictures_needed(check.value, Limit.parse(check.limit))
     if needed is None or needed <= data.test_images:
         return ""
-    return (
-        f"For firm evidence on “{words.label_of(check.name)}”: test on about {words.number(needed)} pictures "
-        f"instead of {words.number(data.test_images)}."
-    )
+    return f"About {words.number(needed)} test pictures instead of {words.number(data.test_images)} would settle it."
 
 
 def pictures_needed(value: float, limit: Limit) -> int | None:

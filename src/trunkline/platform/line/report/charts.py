@@ -84,9 +84,10 @@ def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
         row, total = counts[i], sum(counts[i]) or 1
         cells = "".join(_cell(row[j], total, i == j) for j in shown)
         body.append(f'<tr><th scope="row" dir="auto" title="{name}">{name}</th>{cells}</tr>')
-    dense = " many" if len(shown) >= _SORT_FROM else ""
+    many = len(shown) >= _SORT_FROM
+    box, dense = ("scroll tall", " many") if many else ("scroll", "")
     return Markup(  # noqa: S704 (every part is a number of ours or escaped)
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix"><table class="matrix{dense}">'
+        f'<div class="{box}" tabindex="0" role="region" aria-label="Confusion matrix"><table class="matrix{dense}">'
         '<thead><tr><td class="corner"><span>said&nbsp;&rarr;</span><span>truth&nbsp;&darr;</span></td>'
         f"{head}</tr></thead>"
         f"<tbody>{''.join(body)}</tbody></table></div>"
@@ -110,8 +111,7 @@ def curve(data: Curve) -> Markup:
     else:
         left, bottom = 0.0, 0.0
         right = _ceiling(max(0.05, 2 * data.operating.x))
-        near = [p.y for p in data.points if p.x <= right]
-        top = _ceiling(max(0.05, *near, data.operating.y))
+        top = _ceiling(max(0.05, 2 * data.operating.y))
         names = ("Good pictures rejected", "Flawed pictures missed")
     if top == bottom:
         bottom = 0.0
@@ -146,7 +146,7 @@ def histogram(data: Histogram) -> Markup:
     line = f'<line class="lim" x1="{at:.2f}" x2="{at:.2f}" y1="0" y2="100" vector-effect="non-scaling-stroke"/>'
     middle = '<line class="grid" x1="0" x2="100" y1="50" y2="50" vector-effect="non-scaling-stroke"/>'
     alt = f"{sum(data.good)} good and {sum(data.anomaly)} flawed pictures by score, threshold {data.threshold:.3g}"
-    ticks = [(100 * i / 4, f"{data.low + (data.high - data.low) * i / 4:.3g}") for i in range(5)]
+    ticks = _round_ticks(data.low, data.high)
     sides = [(98.0, f"{most}"), (50.0, "0"), (2.0, f"{most}")]
     marks = '<span class="tag up">good &uarr;</span><span class="tag down">flawed &darr;</span>'
     names = ("Anomaly score", "Pictures")
@@ -187,13 +187,22 @@ def _ceiling(value: float) -> float:
 
 
 def _ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Five ticks of an axis of shares, in percent of its length, with their text."""
-    return [(25.0 * i, f"{100 * (low + (high - low) * i / 4):.4g} %") for i in range(5)]
+    """Six ticks of an axis of shares, in percent of its length, with their text."""
+    return [(20.0 * i, f"{100 * (low + (high - low) * i / 5):.4g} %") for i in range(6)]
+
+
+def _round_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Three to seven ticks at round numbers inside an axis of any unit."""
+    rough = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(step * power for step in (1, 2, 5, 10) if step * power >= rough)
+    first, last = math.ceil(low / step), math.floor(high / step)
+    return [(_scale(i * step, low, high), f"{i * step:.6g}") for i in range(first, last + 1)]
 
 
 def _steps(points: Sequence[CurvePoint], left: float, right: float, bottom: float, top: float) -> str:
     """The points inside the axis, and the first one beyond each end, as SVG coordinates."""
-    ordered = sorted(points, key=lambda point: point.x)
+    ordered = sorted(points, key=lambda point: (point.x, -point.y))
     inside = [i for i, point in enumerate(ordered) if left <= point.x <= right]
     if not inside:
         return ""

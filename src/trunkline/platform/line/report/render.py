@@ -6,7 +6,6 @@ import functools
 import math
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
@@ -43,6 +42,9 @@ def _environment() -> Environment:
     environment.globals.update(
         percent=words.percent,
         percent_range=words.percent_range,
+        amount=words.amount,
+        between=words.between,
+        unit_of=words.unit_of,
         label_of=words.label_of,
         size=words.size,
         seconds=words.seconds,
@@ -117,7 +119,7 @@ def render_overview(rows: Sequence[OverviewRow], *, title: str = "All models", m
         "overview.html.j2",
         title=title,
         made=made,
-        status="passed" if passed == len(ordered) else "failed",
+        status="passed" if passed == len(ordered) else "warning" if passed else "failed",
         summary=overview_summary(ordered),
         tiles=[
             ("Passed", f"{passed:,} of {len(ordered):,}"),
@@ -152,15 +154,14 @@ def _rank(row: OverviewRow) -> int:
 
 
 def _href(path: str) -> str:
-    """A relative path as an address: no scheme, host or absolute path comes through."""
-    parts = [part for part in PurePosixPath(path).parts if part not in ("/", "//", "..")]
-    return "./" + quote("/".join(parts).encode("utf-8", "surrogateescape"), safe="/")
+    """A relative path as an address: no scheme, no host and no absolute path comes through."""
+    return "./" + quote(path.lstrip("/").encode("utf-8", "surrogateescape"), safe="/")
 
 
 def _tiles(data: ReportData) -> list[tuple[str, str]]:
     tiles = [
-        ("Learned from", words.plural(data.train_images, "picture")),
-        ("Tested on", words.plural(data.test_images, "picture")),
+        ("Pictures learned from", words.number(data.train_images)),
+        ("Pictures tested on", words.number(data.test_images)),
         ("Size of the model", words.size(data.costs.bundle_bytes)),
         ("CPU time to make it", words.seconds(data.costs.cpu_seconds)),
     ]
@@ -192,8 +193,7 @@ def _others(data: ReportData) -> list[tuple[str, str]]:
         text = words.amount(value, words.unit_of(name))
         if name in data.gate.intervals and not math.isnan(value):
             low, high = data.gate.intervals[name]
-            rate = words.unit_of(name) == "rate"
-            text += f" ({words.percent_range(low, high)})" if rate else f" ({low:.3f} to {high:.3f})"
+            text += f" ({words.between(low, high, words.unit_of(name))})"
         rows.append((words.label_of(name), text))
     return rows
 
@@ -236,7 +236,7 @@ def _curve_words(data: ReportData) -> str:
         text = f"It answers {words.percent(at.x)} of the pictures itself"
         if not math.isnan(at.y):
             text += f" and is right on {words.percent(at.y)} of those"
-        return f"{text}. Asked to be surer, it would leave more of them to a person and be right more often."
+        return f"{text}. Asked to be surer, it leaves more of them to a person."
     return (
         f"It rejects {words.percent(at.x)} of the good pictures and misses {words.percent(at.y)} of the flawed ones. "
         "A lower threshold misses fewer and rejects more."

@@ -33,11 +33,12 @@ FIGURES: dict[str, tuple[str, Unit]] = {
 """What a figure is called, and what it is counted in."""
 _OPERATORS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 _NONE = "not measured"
+_NB = "\u00a0"  # a number never parts from its unit at the end of a line
 
 
 def percent(value: float, digits: int = 1) -> str:
     """A share of 1 as percent; only what is exactly 0 or 1 is written as 0 % or 100 %."""
-    return _NONE if math.isnan(value) else f"{_percent(value, digits)} %"
+    return _NONE if math.isnan(value) else f"{_percent(value, digits)}{_NB}%"
 
 
 def _percent(value: float, digits: int) -> str:
@@ -53,7 +54,10 @@ def _percent(value: float, digits: int) -> str:
 
 def percent_range(low: float, high: float) -> str:
     """An interval of shares, as "99.0 to 100 %"."""
-    return _NONE if math.isnan(low) or math.isnan(high) else f"{_percent(low, 1)} to {_percent(high, 1)} %"
+    if math.isnan(low) or math.isnan(high):
+        return _NONE
+    ends = (f"{100 * end:.1f}" for end in (low, high))
+    return " to ".join("100" if end == "100.0" else "0" if end == "0.0" else end for end in ends) + f"{_NB}%"
 
 
 def amount(value: float, unit: Unit, digits: int = 1) -> str:
@@ -66,13 +70,13 @@ def amount(value: float, unit: Unit, digits: int = 1) -> str:
         case "area":
             return f"{value:.{digits + 2}f}"
         case "points":
-            return f"{100 * value:+.{digits}f} points"
+            return f"{100 * value:+.{digits}f}{_NB}points"
         case "ms":
-            return f"{value:.{digits}f} ms"
+            return f"{value:.{digits}f}{_NB}ms"
         case "kb":
-            return f"{value:.{digits}f} KB"
+            return f"{value:.{digits}f}{_NB}KB"
         case "minutes":
-            return f"{value:.{digits + 1}f} min"
+            return f"{value:.{digits + 1}f}{_NB}min"
 
 
 def unit_of(name: str) -> Unit:
@@ -91,9 +95,9 @@ def asked(check: GateCheck) -> str:
         return "no worse"
     limit = Limit.parse(check.limit)
     unit = unit_of(check.name)
-    number = f"{100 * limit.value:.6g} %" if unit == "rate" else f"{limit.value:.6g}"
-    suffix = {"ms": " ms", "kb": " KB", "minutes": " min"}.get(unit, "")
-    return f"{_OPERATORS[limit.op]} {number}{suffix}"
+    number = f"{100 * limit.value:.6g}{_NB}%" if unit == "rate" else f"{limit.value:.6g}"
+    suffix = {"ms": "ms", "kb": "KB", "minutes": "min"}.get(unit, "")
+    return f"{_OPERATORS[limit.op]} {number}" + (f"{_NB}{suffix}" if suffix else "")
 
 
 def measured(check: GateCheck) -> str:
@@ -106,7 +110,9 @@ def measured(check: GateCheck) -> str:
     for digits in range(1, 7):
         text = amount(check.value, unit, digits)
         scale = 100 if unit == "rate" else 1
-        shown = float(text.split(" ")[0].replace("over", "100").replace("under", "0")) / scale
+        if text.startswith(("over", "under")):
+            break
+        shown = float(text.split(_NB)[0]) / scale
         if limit.holds(round(shown, 9)) == limit.holds(check.value):
             break
     return text
@@ -116,35 +122,37 @@ def interval(check: GateCheck) -> str:
     """The 95 % interval of a check, or "exact" where the figure has none."""
     if check.low == check.value == check.high:
         return "exact"
-    unit = unit_of(check.name)
+    return between(check.low, check.high, unit_of(check.name))
+
+
+def between(low: float, high: float, unit: Unit) -> str:
+    """An interval in its unit, as "99.0 to 100 %" or "11.9 to 13.2 ms"."""
     if unit == "rate":
-        return percent_range(check.low, check.high)
-    low, high = amount(check.low, unit), amount(check.high, unit)
-    if _NONE in (low, high):
-        return _NONE
-    return f"{low.split(' ')[0]} to {high}"
+        return percent_range(low, high)
+    ends = amount(low, unit), amount(high, unit)
+    return _NONE if _NONE in ends else f"{ends[0].split(_NB)[0]} to {ends[1]}"
 
 
 def size(count: float) -> str:
     """Bytes for people: 412 B, 41.2 KB, 1.3 MB (1 KB is 1,024 bytes)."""
     if count < 1024:
-        return f"{count:.0f} B"
+        return f"{count:.0f}{_NB}B"
     for unit in ("KB", "MB"):
         count /= 1024
         if count < 1024:
-            return f"{count:.3g} {unit}" if count < 1000 else f"{count:,.0f} {unit}"
-    return f"{count / 1024:.3g} GB"
+            return f"{count:.3g}{_NB}{unit}" if count < 1000 else f"{count:,.0f}{_NB}{unit}"
+    return f"{count / 1024:.3g}{_NB}GB"
 
 
 def seconds(value: float) -> str:
     """Seconds for people: 0.004 s, 0.31 s, 12.4 s, 3 min 20 s."""
     if value < 0.01:
-        return f"{value:.3f} s"
+        return f"{value:.3f}{_NB}s"
     if value < 10:
-        return f"{value:.2f} s"
+        return f"{value:.2f}{_NB}s"
     if value < 120:
-        return f"{value:.1f} s"
-    return f"{int(value // 60)} min {int(value % 60)} s"
+        return f"{value:.1f}{_NB}s"
+    return f"{int(value // 60)}{_NB}min {int(value % 60)}{_NB}s"
 
 
 def number(value: int) -> str:
