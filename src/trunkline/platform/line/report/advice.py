@@ -129,25 +129,21 @@ def more_pictures(check: GateCheck, data: ReportData) -> str:
 
 
 def pictures_needed(value: float, limit: Limit) -> int | None:
-    """Trials with which the Wilson interval (Wilson 1927) of a share no longer straddles its limit, to two digits.
+    """Trials with which the Wilson interval of a share no longer straddles its limit, rounded up to two digits.
+
+    The interval holds every limit that a score test at 5 % does not refuse (Wilson 1927), so the limit leaves it when
+    z sqrt(l (1 - l) / n) = |value - l|.
 
     Args:
         value: The share, 0..1.
-        limit: The limit on it.
+        limit: The limit l on it.
 
     Returns:
-        The number, or None when the value is the limit or a million would not do.
+        The number, or None when the value is the limit, the limit is no share inside 0..1, or a million would not do.
     """
-
-    def settled(count: int) -> bool:
-        centre = (value + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
-        spread = _Z * math.sqrt(value * (1 - value) / count + _Z**2 / (4 * count**2)) / (1 + _Z**2 / count)
-        return limit.holds(centre - spread) == limit.holds(centre + spread)
-
-    count = 10
-    while not settled(count):
-        count = math.ceil(count * 1.05)
-        if count > _MOST:
-            return None
+    bound = limit.value
+    if not 0 < bound < 1 or math.isnan(value) or value == bound:
+        return None
+    count = math.ceil(_Z**2 * bound * (1 - bound) / (value - bound) ** 2)
     step = int(10 ** max(0, len(str(count)) - 2))
-    return math.ceil(count / step) * step
+    return math.ceil(count / step) * step if count <= _MOST else None

@@ -13,7 +13,7 @@ from trunkline.platform.line.report.data import Curve, CurvePoint, Figure, Histo
 MATRIX_CLASSES = 100
 """The most classes that a confusion matrix shows."""
 _SORT_FROM = 13  # from so many classes on, those with most mix-ups come first
-_FLOORS = (0.99, 0.98, 0.95, 0.9, 0.8, 0.5, 0.0)
+_FLOORS = (0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.0)
 _CEILINGS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -187,16 +187,16 @@ def _ceiling(value: float) -> float:
 
 
 def _ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Six ticks of an axis of shares, in percent of its length, with their text."""
-    return [(20.0 * i, f"{100 * (low + (high - low) * i / 5):.4g} %") for i in range(6)]
+    """Ticks of an axis of shares."""
+    return [(place, f"{text} %") for place, text in _round_ticks(100 * low, 100 * high)]
 
 
 def _round_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Three to seven ticks at round numbers inside an axis of any unit."""
+    """Three to six ticks at round numbers: where on the axis, in percent of its length, and their text."""
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(step * power for step in (1, 2, 5, 10) if step * power >= rough)
-    first, last = math.ceil(low / step), math.floor(high / step)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [(_scale(i * step, low, high), f"{i * step:.6g}") for i in range(first, last + 1)]
 
 
