@@ -1,9 +1,9 @@
 """Good or not: patches that are far from all good ones (after PatchCore, Roth et al., CVPR 2022).
 
 Learns from good images alone; labelled faulty ones, where there are any, go into the threshold and the calibration.
-The image's score is the largest of its heat map. It is called an anomaly at or over the threshold, which comes from the
-operating point, on scores of training images that are held out (a good image is scored without its own patches and
-those of its near-duplicates):
+An image's score is the mean of the strangest fiftieth of its heat map. It is an anomaly at or over the threshold, which
+comes from the operating point, on scores of training images that are held out (a good image is scored without its own
+patches and those of its near-duplicates):
 
 - `false_reject_rate` r: at most r of good images are refused. Where there are too few good images to count that, the
   tail of their scores is taken as exponential (peaks over threshold: Pickands, 1975).
@@ -25,7 +25,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trunkline.algorithms.heads.base import FitJob, Fitted, Scores
-from trunkline.algorithms.heads.patches import Memory, distance_maps, remember
+from trunkline.algorithms.heads.patches import Memory, distance_maps, image_scores, remember
 from trunkline.core.errors import DataError
 from trunkline.core.types.features import FeatureTable
 from trunkline.core.types.head import TrainedHead
@@ -68,7 +68,7 @@ class Anomaly:
         good = good[np.argsort(np.array(job.table.images)[good], kind="stable")]
         memory = remember(dense, good, job.seed)
         left_out = [~faulty[row] & (job.groups[memory.owners] == job.groups[row]) for row in range(len(faulty))]
-        raw = distance_maps(dense, memory, left_out).max(axis=(1, 2)).astype(np.float64)
+        raw = image_scores(distance_maps(dense, memory, left_out))
         cut, (low, high), note = operating_threshold(raw[~faulty], raw[faulty], job.operating_point)
         slope, offset = _calibration(raw[~faulty], raw[faulty], cut)
         threshold, *band = (_probability(np.array([x]), slope, offset)[0] for x in (cut, low, high))
@@ -90,7 +90,7 @@ class Anomaly:
 
     def predict(self, head: TrainedHead, table: FeatureTable) -> Scores:
         """Calibrated probabilities of ("good", "anomaly"), and the raw score."""
-        raw = self._maps(head, table).max(axis=(1, 2)).astype(np.float64)
+        raw = image_scores(self._maps(head, table))
         # Decided on the raw score: far from the threshold probabilities round to 0 and 1.
         refused = raw >= head.config["cut"]
         low, high = head.config["band"]

@@ -24,7 +24,9 @@ class FitJob:
         targets: Labels of each of the n images.
         groups: Near-duplicate group of each image, shape (n,); cross-validation never splits a group.
         operating_point: Where the thresholds are put.
-        seed: For folds and everything else that is drawn.
+        seed: For everything that is drawn.
+        channels: Channels of each tap, in the order in which the pooled features hold their mean, std and max. Heads
+            on pooled features use them to take contrast out tap by tap; without, they take it out of the row as one.
     """
 
     name: str
@@ -32,8 +34,9 @@ class FitJob:
     table: FeatureTable
     targets: tuple[tuple[str, ...], ...]
     groups: np.ndarray
-    operating_point: OperatingPoint = OperatingPoint()
+    operating_point: OperatingPoint = field(default_factory=OperatingPoint)
     seed: int = 0
+    channels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.table.images)
@@ -41,6 +44,8 @@ class FitJob:
             raise ValueError(
                 f"expected targets and groups of {count} images, got {len(self.targets)} and {self.groups.shape}"
             )
+        if self.channels and 3 * sum(self.channels) != self.table.pooled.shape[1]:
+            raise ValueError(f"expected taps of {self.table.pooled.shape[1]} / 3 channels in all, got {self.channels}")
 
 
 @dataclass(frozen=True)

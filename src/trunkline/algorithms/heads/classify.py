@@ -7,7 +7,7 @@ The threshold comes from the operating point, on held-out probabilities:
 - `false_accept_rate` r: the share of wrong answers that are not called unsure is at most r.
 - `precision` p: of the answers that are not unsure, at least p are right.
 - `recall` r: at least r of all images get a right answer that is not unsure (as far as the head can).
-- none: as `false_reject_rate: 0.01`.
+- none: as `false_reject_rate: 0.01`, and never under 0.5, where the answer is more likely wrong than right (Chow, 1970).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from trunkline.core.types.head import TrainedHead
 from trunkline.core.types.scenario import OperatingPoint
 
 DEFAULT = OperatingPoint(false_reject_rate=0.01)
+_EVEN_ODDS = 0.5
 
 
 class Classify:
@@ -46,9 +47,9 @@ class Classify:
             labels=job.labels,
             trunk=job.table.trunk,
             weights={"weight": fit.weights, "bias": (fit.bias + warmth * bias).astype(np.float32)},
-            config={"rung": "linear", "ridge": fit.ridge},
+            config={"rung": "linear", "ridge": fit.ridge, "channels": list(job.channels)},
             thresholds=dict.fromkeys(job.labels, threshold),
-            unsure={label: (0.0, threshold) for label in job.labels},
+            unsure=dict.fromkeys(job.labels, (0.0, threshold)),
             calibration={"temperature": warmth},
         )
         detail = {"cv_accuracy": float(right.mean()), "cv_errors": fit.errors}
@@ -79,7 +80,7 @@ def confidence_threshold(confidence: np.ndarray, right: np.ndarray, point: Opera
         A threshold in 0..1, rounded down to six digits.
     """
     if point == OperatingPoint():
-        point = DEFAULT
+        return max(confidence_threshold(confidence, right, DEFAULT), _EVEN_ODDS)
     order = np.argsort(confidence, kind="stable")
     ranked, good = confidence[order], right[order]
     candidates = np.concatenate([[0.0], np.nextafter(ranked, 2, dtype=ranked.dtype)])  # refuse the first 0..n answers

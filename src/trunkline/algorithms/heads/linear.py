@@ -15,6 +15,30 @@ from trunkline.core.types.head import TrainedHead
 _STACK_BYTES = 64 << 20  # features of one stacked fit, at the most
 
 
+def without_contrast(pooled: np.ndarray, channels: Sequence[int]) -> np.ndarray:
+    """Pooled features over their own strength, so that a darker or flatter picture of a thing gives the same.
+
+    Mean, std and max of a tap are divided by the length of its std vector; docs/decisions/0002-linear-head.md.
+
+    Args:
+        pooled: Shape (n, d).
+        channels: Channels of each tap; empty: the row is divided by its own length.
+    """
+    return np.asarray(pooled / strengths(pooled, channels))
+
+
+def strengths(pooled: np.ndarray, channels: Sequence[int]) -> np.ndarray:
+    """What `without_contrast` divides by, of shape (n, d) or (n, 1)."""
+    if not channels:
+        return np.asarray(np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-6))
+    parts, start = [], 0
+    for count in channels:
+        length = np.linalg.norm(pooled[:, start + count : start + 2 * count], axis=1, keepdims=True)
+        parts.append(np.repeat(np.maximum(length, 1e-6), 3 * count, axis=1))
+        start += 3 * count
+    return np.concatenate(parts, axis=1)
+
+
 def fit_linear(jobs: Sequence[FitJob]) -> list[RidgeFit]:
     """Fit one linear head a job; jobs of the same shape are decomposed and solved as one stack."""
     shapes: dict[tuple[int, ...], list[int]] = defaultdict(list)
@@ -26,7 +50,7 @@ def fit_linear(jobs: Sequence[FitJob]) -> list[RidgeFit]:
         for start in range(0, len(members), size):
             part = members[start : start + size]
             fits = fit_stack(
-                np.stack([jobs[i].table.pooled for i in part]),
+                np.stack([without_contrast(jobs[i].table.pooled, jobs[i].channels) for i in part]),
                 np.stack([one_hot(jobs[i].targets, jobs[i].labels) for i in part]),
                 np.stack([jobs[i].groups for i in part]),
             )
@@ -109,9 +133,7 @@ def calibrate_sigmoid(scores: np.ndarray, has: np.ndarray) -> tuple[float, float
         p = sigmoid(a * scores + b)
         r, w = p - t, np.maximum(p * (1 - p), 1e-9)
         gradient = np.array([(r * scores).sum() + 1e-3 * (a - 8), r.sum()])
-        hessian = np.array(
-            [[(w * scores**2).sum() + 1e-3, (w * scores).sum()], [(w * scores).sum(), w.sum() + 1e-6]]
-        )
+        hessian = np.array([[(w * scores**2).sum() + 1e-3, (w * scores).sum()], [(w * scores).sum(), w.sum() + 1e-6]])
         step = np.linalg.solve(hessian, gradient)
         rate = 1.0
         while rate > 1e-4 and (new := loss(a - rate * step[0], b - rate * step[1])) > current:
@@ -124,16 +146,17 @@ def calibrate_sigmoid(scores: np.ndarray, has: np.ndarray) -> tuple[float, float
 
 def logits_of(head: TrainedHead, table: FeatureTable) -> np.ndarray:
     """Logits of n images, shape (n, k); calibration is folded into the weights but for the temperature."""
-    logits = table.pooled @ head.weights["weight"] + head.weights["bias"]
+    features = without_contrast(table.pooled, head.config["channels"])
+    logits = features @ head.weights["weight"] + head.weights["bias"]
     return np.asarray(logits / head.calibration["temperature"])
 
 
 def linear_heatmap(head: TrainedHead, table: FeatureTable, label: str, *, contrast: bool) -> np.ndarray:
     """Where the evidence for a label is: the logit's own terms, laid out over the positions of the maps.
 
-    The logit is linear in mean, std and max of each channel, and each of those is a sum over positions:
-    mean = sum x / P; std = sum ((x - mean)^2 + e) / (P std); max = x at its maximum. Nothing is approximated but the
-    laying of coarser taps over the finest one.
+    The logit is linear in mean, std and max of each channel over the image's own strength, and each of those is a sum
+    over positions: mean = sum x / P; std = sum ((x - mean)^2 + e) / (P std); max = x at its maximum. Nothing is
+    approximated but the laying of coarser taps over the finest one.
 
     Args:
         head: A linear head.
@@ -149,18 +172,37 @@ def linear_heatmap(head: TrainedHead, table: FeatureTable, label: str, *, contra
     own = weight[:, column]
     if contrast and len(head.labels) > 1:
         own = own - (weight.sum(axis=1) - own) / (len(head.labels) - 1)
-    side = max(maps.shape[2] for maps in table.dense.values())
-    total = np.zeros((len(table.images), side, side), np.float32)
+    finest = max((maps.shape[2:] for maps in table.dense.values()), key=lambda shape: shape[0] * shape[1])
+    total = np.zeros((len(table.images), *finest), np.float32)
+    divided = np.broadcast_to(strengths(table.pooled, head.config["channels"]), table.pooled.shape)
     start = 0
     for maps in table.dense.values():
         n, c, h, w = maps.shape
         w_mean, w_std, w_max = (own[start + i * c : start + (i + 1) * c] for i in range(3))
+        strength = divided[:, start, None]  # one number an image and tap
         start += 3 * c
-        flat = maps.reshape(n, c, h * w)
+        flat = np.asarray(maps, np.float32).reshape(n, c, h * w)
         squared = (flat - flat.mean(axis=2, keepdims=True)) ** 2 + 1e-6
         std = np.sqrt(squared.mean(axis=2, keepdims=True))
         part = (np.einsum("ncp,c->np", flat, w_mean) + np.einsum("ncp,c->np", squared / std, w_std)) / (h * w)
         np.add.at(part, (np.arange(n)[:, None], flat.argmax(axis=2)), flat.max(axis=2) * w_max)
-        up = side // h
-        total += np.kron(part.reshape(n, h, w), np.ones((1, up, up), np.float32)) / (up * up)
+        total += spread((part / strength).reshape(n, h, w), *finest)
     return total
+
+
+def spread(maps: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Lay maps over a finer grid; each position's value is shared out over its area, so that sums stay.
+
+    Args:
+        maps: Shape (n, h, w).
+        height, width: Of the finer grid; no multiples of h and w are needed.
+    """
+
+    def shares(coarse: int, fine: int) -> np.ndarray:
+        """How much of each coarse cell lies in each fine one, shape (fine, coarse); columns sum to 1."""
+        edges = np.arange(fine + 1) * coarse / fine
+        lower = np.maximum(edges[:-1, None], np.arange(coarse))
+        upper = np.minimum(edges[1:, None], np.arange(coarse) + 1)
+        return np.asarray(np.maximum(upper - lower, 0), np.float32)
+
+    return np.asarray(shares(maps.shape[1], height) @ maps @ shares(maps.shape[2], width).T)

@@ -52,7 +52,7 @@ class Multilabel:
             labels=job.labels,
             trunk=job.table.trunk,
             weights={"weight": fit.weights * slope, "bias": fit.bias * slope + offset},
-            config={"rung": "linear", "ridge": fit.ridge},
+            config={"rung": "linear", "ridge": fit.ridge, "channels": list(job.channels)},
             thresholds=thresholds,
             unsure=unsure,
             calibration={"temperature": 1.0},
@@ -63,7 +63,7 @@ class Multilabel:
         scores = linear.sigmoid(linear.logits_of(head, table))
         thresholds = np.array([head.thresholds[label] for label in head.labels], np.float32)
         bands = np.array([head.unsure[label] for label in head.labels], np.float32).reshape(-1, 2)
-        unsure = ((scores >= bands[:, 0]) & (scores < bands[:, 1])).any(axis=1)
+        unsure: np.ndarray = np.any((scores >= bands[:, 0]) & (scores < bands[:, 1]), axis=1)
         return Scores(scores, scores >= thresholds, unsure)
 
     def heatmap(self, head: TrainedHead, table: FeatureTable, label: str) -> np.ndarray:
@@ -91,13 +91,15 @@ def label_threshold(scores: np.ndarray, has: np.ndarray, point: OperatingPoint) 
         chosen = int(np.nonzero(last & (recall >= wanted - 1e-9))[0].min())
     elif point.precision is not None:
         meets = np.nonzero(last & (precision >= point.precision))[0]
-        chosen = int(meets.max()) if len(meets) else 0
+        chosen = int(meets.max()) if len(meets) else -1
     elif point.false_accept_rate is not None:
         meets = np.nonzero(last & (false <= point.false_accept_rate * (~has).sum()))[0]
-        chosen = int(meets.max()) if len(meets) else 0
+        chosen = int(meets.max()) if len(meets) else -1
     else:
         f1 = np.where(last, 2 * precision * recall / np.maximum(precision + recall, 1e-12), -1)
         chosen = int(np.argmax(f1))
+    if chosen < 0:
+        return 1.0  # not even the highest score alone would meet it
     below = ranked[chosen + 1] if chosen + 1 < len(ranked) else 0.0
     return float(min(max((ranked[chosen] + below) / 2, 1e-6), ranked[chosen]))
 

@@ -1,4 +1,9 @@
-"""Patches of dense maps and a bounded memory of good ones, after PatchCore (Roth et al., CVPR 2022)."""
+"""Patches of dense maps and a bounded memory of good ones, after PatchCore (Roth et al., CVPR 2022).
+
+Two things differ, both measured (docs/decisions/0003-anomaly-head.md): patches are whitened, since faults show where
+good patches hardly vary, and an image's score is the mean of its strangest fiftieth, which is less noisy than the one
+strangest patch.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-WIDTH = 64
-"""Dimensions that patches are projected to."""
-BANK = 1024
-"""Patches kept, at the most: 128 KiB in float16."""
+WIDTH = 160
+"""Dimensions that patches are projected to, at the most."""
+BANK = 512
+"""Patches kept, at the most: 160 KiB in float16."""
+STRANGEST = 0.02
+"""Share of an image's positions that its score is the mean of."""
 _POOL = 16_384  # patches that the bank is chosen from
 _CHUNK = 32  # images worked on at a time
 
@@ -33,7 +40,7 @@ class Memory:
 
 
 def patch_features(dense: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Features of each position from the two finest taps, each averaged over its 3 x 3 neighbours.
+    """Features of each position from the two finest taps, the finer smoothed over its 3 x 3 neighbours.
 
     Args:
         dense: Maps by tap, each of shape (n, c, h, w).
@@ -43,7 +50,8 @@ def patch_features(dense: Mapping[str, np.ndarray]) -> np.ndarray:
     """
     finest = sorted(dense.values(), key=lambda maps: -maps.shape[2] * maps.shape[3])[:2]
     height, width = finest[0].shape[2:]
-    parts = [_resize(_smooth(np.asarray(maps, np.float32), (1, 1, 1)), height, width) for maps in finest]
+    parts = [_smooth(np.asarray(finest[0], np.float32), (1, 2, 1))]
+    parts += [_resize(np.asarray(maps, np.float32), height, width) for maps in finest[1:]]
     return np.concatenate(parts, axis=1).transpose(0, 2, 3, 1)
 
 
@@ -80,16 +88,15 @@ def _resize(maps: np.ndarray, height: int, width: int) -> np.ndarray:
 def remember(dense: Mapping[str, np.ndarray], rows: np.ndarray, seed: int) -> Memory:
     """Learn what good patches look like.
 
-    Channels are standardised over good patches, projected on their principal axes, and the bank is chosen by greedy
-    k-centre, so that no good patch is far from it.
+    Patches are whitened over good ones; the bank is chosen by greedy k-centre, so that no good patch is far from it.
 
     Args:
         dense: Maps by tap of all images.
         rows: Rows of the good images, in an order that does not hang on how the data was read.
         seed: Of the patches that the bank is chosen from.
     """
-    projection, offset = _axes(dense, rows)
     rng = np.random.default_rng(seed)
+    projection, offset = _whitening(dense, rows, rng)
     pool, owners = [], []
     for part in _chunks(rows):
         features = patch_features({tap: maps[part] for tap, maps in dense.items()})
@@ -109,8 +116,10 @@ def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:
         yield rows[start : start + _CHUNK]
 
 
-def _axes(dense: Mapping[str, np.ndarray], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Standardisation and principal axes of good patches, as one affine map."""
+def _whitening(
+    dense: Mapping[str, np.ndarray], rows: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Affine map that whitens good patches; on to WIDTH drawn orthogonal directions where there are more channels."""
     count, first, second = 0, 0.0, 0.0
     for part in _chunks(rows):
         features = patch_features({tap: maps[part] for tap, maps in dense.items()})
@@ -122,8 +131,12 @@ def _axes(dense: Mapping[str, np.ndarray], rows: np.ndarray) -> tuple[np.ndarray
     covariance = np.asarray(second) / count - np.outer(mean, mean)
     deviation = np.sqrt(np.maximum(covariance.diagonal(), 0))
     scale = np.maximum(deviation, 1e-3 * deviation.max() + 1e-6)
-    _, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
-    axes = vectors[:, ::-1][:, :WIDTH] / scale[:, None]
+    energy, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
+    # Directions in which a handful of good images do not vary at all must not blow up: a thousandth of the mean energy.
+    axes = vectors / np.sqrt(np.maximum(energy, 1e-3)) / scale[:, None]
+    if len(mean) > WIDTH:
+        drawn, _ = np.linalg.qr(rng.standard_normal((len(mean), WIDTH)))
+        axes = axes @ (drawn * np.sqrt(len(mean) / WIDTH))
     return axes.astype(np.float32), (-mean @ axes).astype(np.float32)
 
 
@@ -181,3 +194,17 @@ def distance_maps(
             least = squared.min(axis=1) + np.einsum("nd,nd->n", patches, patches)
             result.append(np.sqrt(np.maximum(least, 0)).reshape(projected.shape[1:3]))
     return _smooth(np.stack(result), (1, 2, 1))
+
+
+def image_scores(maps: np.ndarray) -> np.ndarray:
+    """Mean of each map's largest fiftieth.
+
+    Args:
+        maps: Shape (n, h, w).
+
+    Returns:
+        Float64 of shape (n,).
+    """
+    flat = maps.reshape(len(maps), -1)
+    count = max(1, round(STRANGEST * flat.shape[1]))
+    return np.asarray(np.partition(flat, -count, axis=1)[:, -count:].mean(axis=1, dtype=np.float64))
