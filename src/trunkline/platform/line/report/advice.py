@@ -31,9 +31,11 @@ def headline(data: ReportData) -> str:
 def _result(data: ReportData) -> str:
     gate, pictures = data.gate, words.plural(data.test_images, "test picture")
     if data.task == "anomaly" and {"recall", "false_reject_rate"} <= gate.metrics.keys():
-        caught = f"{words.percent(gate.metrics['recall'])} of the flawed caught{_brackets(gate, 'recall')}"
         rejected = words.percent(gate.metrics["false_reject_rate"])
-        return f"{caught}, {rejected} of the good rejected{_brackets(gate, 'false_reject_rate')}, on {pictures}"
+        rejected = f"{rejected} of the good rejected{_brackets(gate, 'false_reject_rate')}, on {pictures}"
+        if gate.intervals.get("recall") == (0.0, 1.0):  # a share of nothing
+            return f"{rejected}; no flawed picture to test on"
+        return f"{words.percent(gate.metrics['recall'])} of the flawed caught{_brackets(gate, 'recall')}, {rejected}"
     for name in ("accuracy", "f1_macro", "auroc"):
         if name not in gate.metrics:
             continue

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trunkline.platform.line.report.data import Curve, CurvePoint, Histogram
+from trunkline.platform.line.report.data import ClassFigures, Curve, CurvePoint, Figure, Histogram
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from trunkline.algorithms.metrics.types import ClassRow
+
 _POINTS = 120
 _BINS = 28
+
+
+def class_figures(rows: Sequence[ClassRow]) -> tuple[ClassFigures, ...]:
+    """Rows of an evaluation as rows of a report; what could not be measured is not shown as 0 %."""
+    return tuple(
+        ClassFigures(
+            row.label, row.n, _figure(row.recall, row.recall_interval), _figure(row.precision, row.precision_interval)
+        )
+        for row in rows
+    )
+
+
+def _figure(value: float, interval: tuple[float, float]) -> Figure:
+    """Only a share of nothing has an interval from 0 to 1: it was not measured."""
+    return Figure(float("nan") if interval == (0.0, 1.0) else value, *interval)
 
 
 def sure_curve(score: NDArray[np.floating], right: NDArray[np.bool_], unsure: NDArray[np.bool_]) -> Curve:

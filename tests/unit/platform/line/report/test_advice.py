@@ -96,3 +96,10 @@ def test_thin_evidence_is_explained_and_firm_is_not() -> None:
         "The true figure may be anywhere from 98.0 to 100 %, and what was asked (at least 99 %) lies inside."
     )
     assert advice.thin_words(OK) == ""
+
+
+def test_an_anomaly_model_without_flawed_pictures_is_not_said_to_catch_none(make) -> None:
+    report = GateReport("a", "b", (OK,), {"recall": 0.0, "false_reject_rate": 0.0}, {"recall": (0.0, 1.0)})
+    assert plain(advice.headline(make(task="anomaly", gate=report))) == (
+        "Passed: 0 % of the good rejected, on 360 test pictures; no flawed picture to test on"
+    )

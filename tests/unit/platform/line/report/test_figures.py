@@ -1,8 +1,19 @@
 import numpy as np
 import pytest
 
+from trunkline.algorithms.metrics.types import ClassRow
 from trunkline.platform.line.report import figures
-from trunkline.platform.line.report.data import Curve, CurvePoint, Histogram
+from trunkline.platform.line.report.data import ClassFigures, Curve, CurvePoint, Figure, Histogram
+
+
+def test_class_figures_tell_nothing_measured_from_nothing_right() -> None:
+    none = ClassRow("dent", 0, precision=0.0, recall=0.0, f1=0.0, precision_interval=(0.0, 0.4))
+    some = ClassRow(
+        "burr", 9, precision=1.0, recall=0.9, f1=0.94, precision_interval=(0.7, 1.0), recall_interval=(0.6, 0.98)
+    )
+    first, second = figures.class_figures([none, some])
+    assert (first.count, first.precision, np.isnan(first.recall.value)) == (0, Figure(0.0, 0.0, 0.4), True)
+    assert second == ClassFigures("burr", 9, Figure(0.9, 0.6, 0.98), Figure(1.0, 0.7, 1.0))
 
 
 def test_sure_curve_answers_ties_together() -> None:
