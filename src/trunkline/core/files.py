@@ -51,7 +51,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.replace(part, path)
+            part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)
             raise

@@ -27,6 +27,19 @@ MACHINE_GATES = ("latency_ms_p95", "bundle_kb", "champion")
 _LIMIT = re.compile(r"^\s*(>=|<=|>|<)\s*([0-9]*\.?[0-9]+(?:[eE][-+]?\d+)?)\s*$")
 
 
+def check_name(name: str) -> str:
+    """A model's name as it is, when it can be a file name, a reference `NAME@VERSION` and a name in MLflow.
+
+    Raises:
+        ValueError: When it cannot.
+    """
+    if name != name.strip() or any(c in name for c in '/\\:@*"') or any(ord(c) < 32 for c in name):
+        raise ValueError(f'expected a name without / \\ : @ * " and without spaces at its ends, got {name!r}')
+    if not name or name[0] in ".-":
+        raise ValueError(f"expected a name that does not begin with . or -, got {name!r}")
+    return name
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -139,11 +152,7 @@ class Scenario(_Strict):
     @field_validator("name")
     @classmethod
     def _name(cls, name: str) -> str:
-        if name != name.strip() or any(c in name for c in '/\\:@*"') or any(ord(c) < 32 for c in name):
-            raise ValueError(f'expected a name without / \\ : @ * " and without spaces at its ends, got {name!r}')
-        if name[0] in ".-":
-            raise ValueError(f"expected a name that does not begin with . or -, got {name!r}")
-        return name
+        return check_name(name)
 
     @field_validator("data", mode="before")
     @classmethod

@@ -1,0 +1,1 @@
+"""Bundles, signatures, versions, promotion."""
