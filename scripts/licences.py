@@ -28,14 +28,18 @@ READ_BY_A_PERSON = {
 }
 
 
+def _field(package: metadata.Distribution, name: str) -> str:
+    return str(package.metadata.json.get(name.lower().replace("-", "_"), ""))
+
+
 def statement(package: metadata.Distribution) -> str:
     """What a package says of its licence, the most exact form that it has."""
     about = package.metadata
     classifiers = [
         c.rpartition("::")[2].strip() for c in about.get_all("Classifier") or [] if c.startswith("License ::")
     ]
-    field = (about.get("License") or "").strip().partition("\n")[0]
-    for text in (about.get("License-Expression") or "", ", ".join(classifiers), field):
+    field = _field(package, "License").strip().partition("\n")[0]
+    for text in (_field(package, "License-Expression"), ", ".join(classifiers), field):
         if ALLOWED.search(text) or REFUSED.search(text):
             return text
     for file in package.files or ():
