@@ -36,7 +36,7 @@ check: setup  ## Formatting, lint, types, floors, licences, documentation.
 	$(BIN)/python scripts/pages.py --check
 	$(BIN)/python scripts/figures.py --check
 	$(TEST_ENV) $(BIN)/python -m pytest -q tests/docs
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: setup  ## Run every benchmark, one JSON object each, into benchmarks/results, and fill the README's table.
 	@$(BIN)/python -m benchmarks
@@ -44,7 +44,7 @@ bench: setup  ## Run every benchmark, one JSON object each, into benchmarks/resu
 
 docs: setup  ## Write the generated pages and build the documentation into site/.
 	@$(BIN)/python scripts/pages.py
-	@$(BIN)/mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "open site/index.html"
 
 constraints: setup  ## Resolve every dependency anew and pin it in constraints.txt.

@@ -1,4 +1,4 @@
-"""Fill the reference pages from the code: commands, settings, scenario keys, errors.
+"""Fill the reference pages from the code: commands, settings, scenario keys, errors, decisions.
 
 python scripts/pages.py           write them
 python scripts/pages.py --check   fail when one is not up to date
@@ -200,9 +200,27 @@ ADVICE = {
 }
 
 
+def decisions() -> str:
+    """Links to every decision and plan by its title."""
+    parts = []
+    for folder in ("decisions", "plans"):
+        rows = [
+            f"- [{path.read_text().partition(chr(10))[0].lstrip('# ')}]({folder}/{path.name})"
+            for path in sorted((DOCS / folder).glob("*.md"))
+        ]
+        parts += [f"## {folder.capitalize()}", "\n".join(rows)] if rows else []
+    return "\n\n".join(parts)
+
+
 def pages() -> dict[Path, str]:
     """Every generated page with the text that it ought to have."""
-    made = {"commands": commands(), "settings": settings(), "scenario": scenario(), "errors": errors()}
+    made = {
+        "commands": commands(),
+        "settings": settings(),
+        "scenario": scenario(),
+        "errors": errors(),
+        "decisions": decisions(),
+    }
     return {DOCS / f"{name}.md": fill(DOCS / f"{name}.md", name, text) for name, text in made.items()}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 def main() -> None:
     """Entry point of the `trunkline` command."""
-    from trunkline.cli.app import run
-
+    try:
+        from trunkline.cli.app import run
+    except KeyboardInterrupt:  # while Python reads the modules
+        raise SystemExit(130) from None
     run()

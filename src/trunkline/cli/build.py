@@ -85,7 +85,9 @@ def _one(result: BuildResult) -> None:
     figure = PRIMARY[result.task]
     state = "unchanged, " if result.status == "unchanged" else ""
     out.print(f"{result.name} version {result.version}: {state}{_verdict(result)}", markup=False, style="bold")
-    out.print(f"  {figure} {result.metrics[figure]:.4f} on {result.metrics['test_images']:.0f} test images", markup=False)
+    out.print(
+        f"  {figure} {result.metrics[figure]:.4f} on {result.metrics['test_images']:.0f} test images", markup=False
+    )
     for gate in result.gates:
         thin = ", evidence: thin" if gate["evidence"] == "thin" else ""
         out.print(

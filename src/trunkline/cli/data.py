@@ -16,7 +16,9 @@ NameArgument = Annotated[str, typer.Argument(help="NAME or NAME@VERSION; the new
 @app.command("import")
 def import_(
     sources: Annotated[list[Path], typer.Argument(help="Folders in any known layout.")],
-    name: Annotated[str | None, typer.Option("--name", help="Name of the data set.", show_default="the folder's")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the data set.", show_default="the folder's")
+    ] = None,
     layout: Annotated[str | None, typer.Option("--format", help="The layout; detected when not given.")] = None,
     json: JsonOption = False,
     home: HomeOption = None,
@@ -57,7 +59,11 @@ def ls(json: JsonOption = False, home: HomeOption = None) -> None:
         table.add_column(title)
     for row in rows:
         table.add_row(
-            row["name"].replace("[", r"\["), str(row["version"]), str(row["images"]), str(row["labels"]), row["digest"][:12]
+            row["name"].replace("[", r"\["),
+            str(row["version"]),
+            str(row["images"]),
+            str(row["labels"]),
+            row["digest"][:12],
         )
     stdout().print(table if rows else "no data set yet; `trunkline data import FOLDER` makes one")
 
@@ -121,7 +127,9 @@ def _show(row: dict[str, Any], *, as_json: bool) -> None:
         emit(row)
         return
     out = stdout()
-    out.print(f"{row['name']} version {row['version']}  {row['format']}  {row['digest'][:12]}", markup=False, style="bold")
+    out.print(
+        f"{row['name']} version {row['version']}  {row['format']}  {row['digest'][:12]}", markup=False, style="bold"
+    )
     out.print(f"  images {row['images']}", markup=False)
     for label, count in row["labels"].items():
         out.print(f"  {label}: {count}", markup=False)

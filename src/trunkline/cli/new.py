@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -24,4 +25,4 @@ def new(
     path = write_template(folder, data=data, task=task)
     out = stdout()
     out.print(f"wrote {path}", markup=False)
-    out.print(f"next: edit it, then `trunkline build {path}`", markup=False)
+    out.print(f"next: edit it, then `trunkline build {shlex.quote(str(path))}`", markup=False)

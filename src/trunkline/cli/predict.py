@@ -11,7 +11,7 @@ import typer
 from trunkline.cli.common import HomeOption, JsonOption, emit, settings, stdout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from trunkline.core.errors import DataError
     from trunkline.core.types.observation import Observation, Reading
@@ -26,8 +26,8 @@ def predict(
 ) -> None:
     """Ask one or many models what is in images.
 
-    The trunk runs once an image, however many models are asked. An image that cannot be read is named on standard
-    error, the others go on, and the exit status is 2.
+    The trunk runs once an image, however many models are asked. Answers come image by image, models by name. An image
+    that cannot be read is named on standard error, the others go on, and the exit status is 2.
 
     Examples:
 
@@ -36,7 +36,7 @@ def predict(
     `trunkline predict 'steel*@champion' parts/ --json`
     """
     from trunkline.compute.sensors import SENSORS
-    from trunkline.platform.registry.use import predictors
+    from trunkline.platform.registry.use import observe, predictors
 
     chosen = settings(home, threads=threads)
     failed: list[Path] = []
@@ -47,26 +47,34 @@ def predict(
 
     sensor = SENSORS.load("folder")
     found = [sensor(source, max_pixels=chosen.max_pixels, on_error=unreadable) for source in sources]
-    opened = predictors(bundle, chosen, warn=lambda text: sys.stderr.write(f"trunkline: {text}\n"))
+    opened = predictors(bundle, chosen, warn=_warn)
 
     def readings() -> Iterator[Reading]:
         for folder in found:
             yield from folder
 
-    for predictor in opened:
-        names = {model.bundle: model.name for model in predictor.models}
-        for observation in predictor.predict(readings()):
-            if json:
-                emit(observation.to_json())
-            else:
-                _print(observation, names[observation.bundle] if len(names) > 1 or len(opened) > 1 else "")
+    out = stdout()
+    many = sum(len(predictor.models) for predictor in opened) > 1
+    for model, observation in observe(opened, readings()):
+        if json:
+            emit({"model": model.name, **observation.to_json()})
+        else:
+            out.print(_line(observation, model.name if many else ""), markup=False)
     if failed:
         raise typer.Exit(2)
 
 
-def _print(observation: Observation, name: str) -> None:
-    parts: Sequence[str] = [f"{p.label} {p.score:.3f}" for p in observation.predictions[:3]]
-    if len(observation.predictions) > 1 and observation.accepted:
-        parts = [f"{p.label} {p.score:.3f}" for p in observation.predictions if p.label in observation.accepted][:5]
+def _warn(text: str) -> None:
+    sys.stderr.write(f"trunkline: {text}\n")
+
+
+def _line(observation: Observation, name: str) -> str:
+    """One answer for people: the labels that the model stands for, else the nearest ones, and why they are not said."""
+    scores = {p.label: f"{p.label} {p.score:.3f}" for p in observation.predictions}
+    if observation.accepted:
+        answer = ", ".join(scores[label] for label in observation.accepted)
+    else:
+        nearest = ", ".join(list(scores.values())[:3])
+        answer = nearest if observation.unsure else f"no label (nearest {nearest})"
     head = f"{observation.source}: " + (f"{name}: " if name else "")
-    stdout().print(head + ", ".join(parts) + ("  (unsure)" if observation.unsure else ""), markup=False)
+    return head + answer + ("  (unsure)" if observation.unsure else "")

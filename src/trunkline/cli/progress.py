@@ -13,20 +13,28 @@ if TYPE_CHECKING:
     from trunkline.platform.line.results import BuildResult
 
 _LINE_EVERY = 5.0  # seconds between lines where there is no terminal
+_REDRAW_EVERY = 0.2  # seconds between two states of a line that is written over
+_QUICK = 1.0  # seconds; what is done sooner is not worth a line
+
+
+def _now() -> float:
+    return time.monotonic()
 
 
 @dataclass
 class _Row:
+    """What one station has done; its rate is that of what was seen to be done, not of what was done before."""
+
     done: int = 0
     total: int = 0
     unit: str = ""
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=_now)
     ended: float = 0.0
     at_start: int = 0
 
     @property
     def seconds(self) -> float:
-        return (self.ended or time.monotonic()) - self.started
+        return (self.ended or _now()) - self.started
 
     @property
     def rate(self) -> float:
@@ -36,6 +44,28 @@ class _Row:
     def eta(self) -> float | None:
         left = self.total - self.done
         return left / self.rate if left > 0 and self.rate > 0 else None
+
+    @property
+    def text(self) -> str:
+        """ "12 of 40 images, 3 s left"."""
+        left = f", {duration(self.eta)} left" if self.eta is not None else ""
+        return f"{self.done} of {self.total} {self.unit}{left}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: "8 s", "3 min 05 s", "2 h 07 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def _per_second(rate: float) -> str:
+    if rate <= 0:
+        return ""
+    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
 
 
 class LiveTable:
@@ -47,7 +77,7 @@ class LiveTable:
         self.finished_count = 0
         self.failed_count = 0
         self._live: Any = None
-        self._said = 0.0
+        self._said = float("-inf")
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -57,20 +87,22 @@ class LiveTable:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live is not None:
             self._live.stop()
 
     def advance(self, station: str, done: int, total: int, unit: str) -> None:
         """`done` of `total` units have passed a station."""
         row = self.rows.get(station)
-        if row is None or total < row.total or (done < row.done):
-            row = self.rows[station] = _Row(at_start=done if total > done else 0)
+        if row is None or total < row.total or done < row.done:
+            row = self.rows[station] = _Row(at_start=done)
         row.done, row.total, row.unit = done, total, unit
-        row.ended = time.monotonic() if done >= total else 0.0
-        if self._live is None and time.monotonic() - self._said > _LINE_EVERY:
-            self._said = time.monotonic()
-            self.console.print(f"{station}: {done} of {total} {unit}{self._eta(row)}")
+        row.ended = (row.ended or _now()) if done >= total else 0.0
+        if self._live is None and _now() - self._said > _LINE_EVERY:
+            self._said = _now()
+            self.console.print(f"{station}: {row.text}", markup=False)
 
     def message(self, text: str) -> None:
         """One sentence for the user."""
@@ -79,30 +111,26 @@ class LiveTable:
     def finished(self, result: BuildResult) -> None:
         """One model is done."""
         self.finished_count += 1
-        self.failed_count += result.status == "failed"
-
-    @staticmethod
-    def _eta(row: _Row) -> str:
-        return f", {row.eta:.0f} s left" if row.eta is not None else ""
+        self.failed_count += not result.gates_passed
 
     def _table(self) -> Any:
-        from rich.table import Table
         from rich.progress_bar import ProgressBar
+        from rich.table import Table
 
         table = Table(box=None, pad_edge=False)
         for title in ("station", "done", "", "rate", "time", "left"):
             table.add_column(title, justify="left" if title in ("station", "") else "right")
-        for name, row in self.rows.items():
+        for name, row in list(self.rows.items()):
             table.add_row(
                 name,
                 f"{row.done}/{row.total} {row.unit}",
                 ProgressBar(total=max(row.total, 1), completed=row.done, width=24),
-                f"{row.rate:,.0f}/s" if row.rate >= 10 else f"{row.rate:.1f}/s",
+                _per_second(row.rate),
                 f"{row.seconds:.1f} s",
-                f"{row.eta:.0f} s" if row.eta is not None else "",
+                duration(row.eta) if row.eta is not None else "",
             )
-        done = f"{self.finished_count} models" + (f", {self.failed_count} failed their gate" if self.failed_count else "")
-        table.caption = done if self.finished_count else None
+        failed = f", {self.failed_count} failed their gate" if self.failed_count else ""
+        table.caption = f"{self.finished_count} models{failed}" if self.finished_count else None
         return table
 
 
@@ -112,19 +140,20 @@ class LineProgress:
     def __init__(self, console: Console, title: str, unit: str) -> None:
         self.console = console
         self.title = title
-        self.unit = unit
-        self._row = _Row()
-        self._said = time.monotonic()
+        self._row = _Row(unit=unit)
+        self._said = self._row.started
+        self._open = False  # whether a line stands that the next text would run into
 
     def __call__(self, done: int, total: int) -> None:
         self._row.done, self._row.total = done, total
-        now = time.monotonic()
-        every = 0.2 if self.console.is_terminal else _LINE_EVERY
-        if now - self._said < every and done < total:
+        now, last = _now(), done >= total
+        terminal = self.console.is_terminal
+        if last and not self._open and now - self._row.started < _QUICK:
             return
-        if self._row.seconds < 1 and done >= total:
-            return  # too quick to be worth a line
+        if not last and now - self._said < (_REDRAW_EVERY if terminal else _LINE_EVERY):
+            return
         self._said = now
-        eta = f", {self._row.eta:.0f} s left" if self._row.eta is not None else ""
-        end = "\r" if self.console.is_terminal and done < total else "\n"
-        self.console.print(f"{self.title}: {done} of {total} {self.unit}{eta}   ", end=end, markup=False)
+        self._open = terminal and not last
+        # Blanks over the rest of a longer state before this one.
+        text = f"{self.title}: {self._row.text}" + ("   " if terminal else "")
+        self.console.print(text, end="\r" if self._open else "\n", markup=False)

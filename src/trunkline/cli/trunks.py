@@ -28,5 +28,7 @@ def ls(json: JsonOption = False, home: HomeOption = None) -> None:
     for title in ("name", "digest", "input", "features", "licence", "state"):
         table.add_column(title)
     for row in rows:
-        table.add_row(*(str(row.get(key, "")) for key in ("name", "digest_short", "input", "features", "licence", "state")))
+        table.add_row(
+            *(str(row.get(key, "")) for key in ("name", "digest_short", "input", "features", "licence", "state"))
+        )
     stdout().print(table)

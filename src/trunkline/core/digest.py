@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +32,26 @@ def digest_file(path: Path) -> str:
 def canonical_json(value: Any) -> bytes:
     """JSON with sorted keys, no spaces, UTF-8; the same value gives the same bytes.
 
+    File names that are not UTF-8 come from Python with lone surrogates; those are written as JSON's own escapes, so
+    that such a name neither stops a build nor makes a file that others cannot read.
+
     Raises:
         ValueError: On NaN or infinity, which JSON has no words for.
         TypeError: On a type that JSON cannot hold.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace")
+
+
+def json_ready(value: Any) -> Any:
+    """The same value with None for NaN and infinity, which JSON has no words for: a figure that was not measured."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: json_ready(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(one) for one in value]
+    return value
 
 
 def digest_json(value: Any) -> str:

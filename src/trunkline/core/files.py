@@ -13,27 +13,42 @@ from pathlib import Path
 
 from trunkline.core.errors import BusyError, StorageError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_PAUSE = 0.05  # seconds between two tries to get a lock
+_AGAIN = "free some space and run the same command again"
+_ELSEWHERE = "name another folder; the home is named with --home DIR or TRUNKLINE_HOME"
+_FAULTS = {
+    errno.ENOSPC: ("no space left on the disk", _AGAIN),
+    errno.EDQUOT: ("no space left within the quota of this disk", _AGAIN),
+    errno.EACCES: ("this place cannot be written", _ELSEWHERE),
+    errno.EPERM: ("this place cannot be written", _ELSEWHERE),
+    errno.EROFS: ("this disk cannot be written, only read", _ELSEWHERE),
+    errno.ENOTDIR: ("expected a folder, got a file", _ELSEWHERE),
+    errno.EEXIST: ("expected a folder, got a file", _ELSEWHERE),
+    errno.ENAMETOOLONG: ("the name is too long for this disk", _ELSEWHERE),
+    errno.ENOLCK: ("this disk cannot lock files", "name a folder on a local disk with --home DIR or TRUNKLINE_HOME"),
+    errno.EIO: ("the disk reports a fault", "see that the disk is whole, then run the same command again"),
+}
+"""What an operating system's error number means to whoever chose the place, and what helps."""
+
+
+def storage_error(path: Path, error: OSError) -> StorageError | None:
+    """An operating system's error as one that names the place, or None where it is not about the place."""
+    if error.errno not in _FAULTS:
+        return None
+    message, fix = _FAULTS[error.errno]
+    return StorageError(message, where=str(path), fix=fix)
 
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn "disk full" and "may not write" into a `StorageError` that names the place."""
+    """Turn "disk full", "may not write" and their like into a `StorageError` that names the place."""
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise StorageError(
-                "no space left on the disk", where=str(path), fix="free some space and run the same command again"
-            ) from error
-        if error.errno in _DENIED:
-            raise StorageError(
-                "this place cannot be written",
-                where=str(path),
-                fix="choose another folder with --home DIR or TRUNKLINE_HOME",
-            ) from error
-        raise
+        known = storage_error(path, error)
+        if known is None:
+            raise
+        raise known from error
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -67,28 +82,33 @@ def locked(path: Path, *, timeout: float | None = None) -> Iterator[None]:
 
     Raises:
         BusyError: When the lock was not free in time.
-        StorageError: When the lock file cannot be made.
+        StorageError: When the lock file cannot be made, or its disk has no locks.
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if timeout is None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        else:
-            deadline = time.monotonic() + timeout
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise BusyError(
-                            f"another process has held this for {timeout:g} s",
-                            where=str(path),
-                            fix="wait for it to finish, then run the same command again",
-                        ) from None
-                    time.sleep(0.05)
+        with storage_errors(path):
+            _acquire(descriptor, path, timeout)
         yield
     finally:
         os.close(descriptor)
+
+
+def _acquire(descriptor: int, path: Path, timeout: float | None) -> None:
+    if timeout is None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise BusyError(
+                    "another process holds this" + (f"; it did not let go within {timeout:g} s" if timeout else ""),
+                    where=str(path),
+                    fix="wait for it to finish, then run the same command again",
+                ) from None
+            time.sleep(_PAUSE)

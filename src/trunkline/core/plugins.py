@@ -10,6 +10,7 @@ import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from trunkline.core.errors import InputError, NotFoundError
@@ -17,11 +18,12 @@ from trunkline.core.errors import InputError, NotFoundError
 
 @dataclass(frozen=True)
 class PluginStatus:
-    """How one plugin is doing: `reason` is empty when it loads."""
+    """How one plugin is doing: `reason` is empty when it loads, `built_in` tells ours from those of other packages."""
 
     name: str
     target: str
     reason: str
+    built_in: bool = True
 
     @property
     def text(self) -> str:
@@ -45,7 +47,8 @@ class Table:
     @cached_property
     def targets(self) -> dict[str, str]:
         """All names with their targets; a built-in name wins over an entry point of the same name."""
-        outside = {point.name: point.value for point in importlib.metadata.entry_points(group=self.group)}
+        points = importlib.metadata.entry_points(group=self.group)
+        outside = {point.name: point.value.partition("[")[0].strip() for point in points}  # "module:name [extra]"
         return {**outside, **self._entries}
 
     def names(self) -> list[str]:
@@ -63,8 +66,8 @@ class Table:
         target = self.targets[name]
         module, _, attribute = target.partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
-        except Exception as error:
+            return attrgetter(attribute)(importlib.import_module(module))
+        except (Exception, SystemExit) as error:  # a module that exits must not take the caller with it
             raise InputError(
                 f"{self.kind} {name!r} ({target}) failed: {type(error).__name__}: {error}",
                 where=where,
@@ -80,6 +83,6 @@ class Table:
                 self.load(name)
             except InputError as error:
                 cause = error.__cause__
-                reason = f"{type(cause).__name__}: {cause}" if cause else error.message
-            rows.append(PluginStatus(name, self.targets[name], reason))
+                reason = f"{type(cause).__name__}: {cause}"
+            rows.append(PluginStatus(name, self.targets[name], reason, name in self._entries))
         return rows

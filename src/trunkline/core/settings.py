@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
+import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from trunkline.core.errors import ConfigError
-from trunkline.core.files import storage_errors
+from trunkline.core.errors import ConfigError, StorageError
+from trunkline.core.files import storage_error
+from trunkline.core.validation import expected
+
+_PREFIX = "TRUNKLINE_"
+_FILE = "settings.toml"
 
 
 def default_home() -> Path:
     """`TRUNKLINE_HOME`, or `.trunkline` in the user's home folder."""
-    return Path(os.environ.get("TRUNKLINE_HOME") or Path.home() / ".trunkline")
+    return _expanded(Path(os.environ.get("TRUNKLINE_HOME") or "~/.trunkline"))
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # a container's user may have no home, `~name` may be nobody
+        raise ConfigError(
+            "expected a home folder behind ~, there is none",
+            where=str(path),
+            fix="name a folder with --home DIR or TRUNKLINE_HOME",
+        ) from error
 
 
 class Settings(BaseSettings):
     """What a machine's owner can set. Unknown keys are refused."""
 
-    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", extra="forbid", frozen=True)
+    # An empty variable counts as none: `TRUNKLINE_HOME=` would otherwise make the present folder the home.
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
     home: Path = Field(default_factory=default_home, description="The only folder that is written to.")
     threads: int = Field(
@@ -42,6 +62,18 @@ class Settings(BaseSettings):
         default=8, ge=0, le=64, description="Most pictures with heat maps of each kind in one report."
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_bool(cls, value: Any) -> Any:
+        if isinstance(value, bool):  # pydantic would take true for 1
+            raise ValueError("expected a number or text")
+        return value
+
+    @field_validator("home")
+    @classmethod
+    def _home(cls, home: Path) -> Path:
+        return _expanded(home)
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -52,7 +84,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         home = Path(init_settings().get("home") or default_home())
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, home / "settings.toml")
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _from_file(home / _FILE))
 
 
 def load_settings(home: Path | None = None, **options: Any) -> Settings:
@@ -63,32 +95,80 @@ def load_settings(home: Path | None = None, **options: Any) -> Settings:
         **options: Other options from the command line; None means not given.
 
     Raises:
-        ConfigError: On an unknown key or a wrong value, naming it.
-        StorageError: When the home folder cannot be written.
+        ConfigError: On an unknown key or a wrong value, naming it and where it stands.
+        StorageError: When the home folder cannot be made or written.
     """
     given = {key: value for key, value in options.items() if value is not None}
-    if home is not None:
-        given["home"] = home.expanduser()
+    folder = _expanded(home) if home is not None else default_home()
+    _check_home(folder)
     try:
-        settings = Settings(**given)
+        return Settings(home=folder, **given)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = str(first["loc"][0])
         raise ConfigError(
-            f"{first['msg']}, got {first.get('input')!r}",
-            where=f"setting {field}",
-            fix="mend it in settings.toml, in TRUNKLINE_* or on the command line; docs/settings.md lists all",
+            f"{expected(first)}, got {first['input']!r}",
+            where=_place(field, given, folder / _FILE),
+            fix="docs/settings.md lists every setting with its type",
         ) from error
-    except ValueError as error:  # a settings.toml that is not TOML
-        raise ConfigError(str(error), where=str((home or default_home()) / "settings.toml")) from error
-    with storage_errors(settings.home):
-        try:
-            settings.home.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
+
+
+def _check_home(home: Path) -> None:
+    """Make the home where it is missing, and see that a file can be made in it."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise storage_error(home, error) or StorageError(
+            f"expected a folder that can be written: {error.strerror}", where=str(home), fix="name another --home"
+        ) from error
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    """What `settings.toml` says; nothing where there is no such file.
+
+    Raises:
+        ConfigError: When it is no TOML, or has a key that is no setting.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        found = tomllib.loads(text)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise ConfigError(f"expected a file of settings: {error.strerror}", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("expected UTF-8 text", where=str(path), fix="save the file as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not TOML: {error}", where=str(path), fix="mend the file at this place") from error
+    known = [name for name in Settings.model_fields if name != "home"]
+    for key in found:
+        if key == "home":
             raise ConfigError(
-                "expected a folder, got a file", where=str(settings.home), fix="name another --home"
-            ) from error
-        probe = settings.home / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    return settings
+                "a home is not named in a file that is inside it",
+                where=_line(path, text, key),
+                fix="name it with --home DIR or TRUNKLINE_HOME, and remove this line",
+            )
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            fix = f"did you mean {near[0]!r}?" if near else "known keys: " + ", ".join(known)
+            raise ConfigError(f"unknown key {key!r}", where=_line(path, text, key), fix=fix)
+    return found
+
+
+def _place(field: str, given: dict[str, Any], path: Path) -> str:
+    """Where the value of a setting comes from, in the order in which they hold."""
+    if field in given:
+        return f"--{field.replace('_', '-')}"
+    variable = next((name for name in os.environ if name.upper() == f"{_PREFIX}{field.upper()}"), "")
+    return variable or _line(path, path.read_text(encoding="utf-8-sig"), field)
+
+
+def _line(path: Path, text: str, key: str) -> str:
+    """The file and the line of a key in it."""
+    pattern = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[=.\]]""")
+    for number, line in enumerate(text.splitlines(), 1):
+        if pattern.match(line):
+            return f"{path}:{number}: {key}"
+    return f"{path}: {key}"

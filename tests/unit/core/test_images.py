@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from trunkline.core import images
 from trunkline.core.errors import DataError
 from trunkline.core.images import ImageInfo, TooLargeError, decode, probe
 
-pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF:UserWarning")  # Pillow, of broken headers
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of broken headers
 RAMP = np.linspace(0, 255, 12 * 8 * 3).round().astype(np.uint8).reshape(12, 8, 3)
 GREY = RAMP[..., 0]
 
@@ -58,6 +59,13 @@ def header(width: int, height: int) -> bytes:
     return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
 
 
+def deep_png() -> bytes:
+    """RGB of 16 bits a channel, which Pillow does not write itself: the high byte of each is the 8-bit value."""
+    rows = b"".join(b"\0" + (row.astype(">u2") * 257).tobytes() for row in RAMP)
+    head = struct.pack(">IIBBBBB", RAMP.shape[1], RAMP.shape[0], 16, 2, 0, 0, 0)
+    return png(chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+
+
 FRAMES = [Image.new("RGB", (8, 12), colour) for colour in ("red", "lime", "blue")]
 RED = np.broadcast_to(np.array([255, 0, 0], np.uint8), (12, 8, 3))
 WIDE = np.array([[0, 257, 32768, 65535]], np.uint16)
@@ -85,6 +93,19 @@ EXACT = {
     "floats below 0 are scaled by their own range": (
         saved(np.array([[-5.0, 0.0, 5.0]], np.float32), "TIFF"),
         np.dstack([np.array([[0, 128, 255]], np.uint8)] * 3),
+    ),
+    "RGB of 16 bits a channel": (deep_png(), RAMP),
+    "PNG whose pixels unpack to 8 MB more than its header says": (
+        png(header(4, 4), chunk(b"IDAT", zlib.compress(bytes(8 << 20), 9)), chunk(b"IEND", b"")),
+        np.zeros((4, 4, 3), np.uint8),
+    ),
+    "grey with alpha is laid on white": (
+        saved(Image.merge("LA", (Image.new("L", (4, 4), 0), Image.new("L", (4, 4), 51)))),
+        np.full((4, 4, 3), 204, np.uint8),
+    ),
+    "GIF with a clear colour turns white": (
+        saved(Image.new("P", (4, 4), 0), "GIF", transparency=0),
+        np.full((4, 4, 3), 255, np.uint8),
     ),
     "clear pixels turn white": (saved(with_alpha(0)), np.full_like(RAMP, 255)),
     "opaque pixels stay": (saved(with_alpha(255)), RAMP),
@@ -151,6 +172,8 @@ BAD = {
     "truncated TIFF": (saved(NOISE, "TIFF", compression="tiff_lzw")[:600], "broken"),
     "PNG with broken pixels": (png(header(64, 64), chunk(b"IDAT", b"\x00" * 64), chunk(b"IEND", b"")), "broken"),
     "PNG with text that unpacks to 8 MB": (png(header(4, 4), BOMB_TEXT, chunk(b"IEND", b"")), "broken"),
+    "GIF without a picture": (b"GIF89a\4\0\4\0\0\0\0;", "truncated or broken"),
+    "text that is named as a picture": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "got text"),
     "PNG that is a header only": (png(header(4, 4)), "broken"),
     "TIFF of NaN": (saved(np.full((2, 2), np.nan, np.float32), "TIFF"), "NaN"),
     "EPS, which Pillow hands to a program": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "got text"),
@@ -177,6 +200,29 @@ def test_an_absurd_size_is_refused_from_the_header(monkeypatch: pytest.MonkeyPat
         decode(bomb)
     with pytest.raises(TooLargeError, match="20,000 x 20,000"):
         probe(bomb)
+
+
+def test_a_file_larger_than_any_picture_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_BYTES", len(PNG) - 1)
+    with pytest.raises(TooLargeError, match="expected a file of at most 0 MB"):
+        decode(PNG)
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP"])
+def test_damaged_bytes_give_a_picture_or_a_data_error_and_nothing_else(name: str) -> None:
+    whole = saved(Image.fromarray(NOISE[:16, :16]), name)
+    rng = np.random.default_rng(1)
+    outcomes = set()
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole), 8):
+            damaged[place] = rng.integers(0, 256)
+        try:
+            outcomes.add(decode(bytes(damaged), max_pixels=1_000_000).mode)
+        except DataError as error:
+            outcomes.add(type(error).__name__)
+    assert outcomes <= {"RGB", "DataError", "TooLargeError"}
+    assert "DataError" in outcomes
 
 
 def test_max_pixels_is_the_only_limit() -> None:

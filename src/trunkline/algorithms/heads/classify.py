@@ -7,7 +7,7 @@ The threshold comes from the operating point, on held-out probabilities:
 - `false_accept_rate` r: the share of wrong answers that are not called unsure is at most r.
 - `precision` p: of the answers that are not unsure, at least p are right.
 - `recall` r: at least r of all images get a right answer that is not unsure (as far as the head can).
-- none: as `false_reject_rate: 0.01`, and never under 0.5, where the answer is more likely wrong than right (Chow, 1970).
+- none: as `false_reject_rate: 0.01`, and never under 0.5, where the answer is likelier wrong than right (Chow, 1970).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def confidence_threshold(confidence: np.ndarray, right: np.ndarray, point: Opera
         point: The operating point; see the module.
 
     Returns:
-        A threshold in 0..1, rounded down to six digits.
+        A threshold in 0..1, just over the highest confidence that is refused, to six digits.
     """
     if point == OperatingPoint():
         return max(confidence_threshold(confidence, right, DEFAULT), _EVEN_ODDS)
@@ -100,5 +100,7 @@ def confidence_threshold(confidence: np.ndarray, right: np.ndarray, point: Opera
         else:
             meets = (rights - refused_right) >= (point.precision or 0.0) * accepted
         chosen = int(np.nonzero(meets)[0].min()) if meets.any() else len(right)
-    # Never over 1: an answer that is certain is not refused.
-    return float(min(np.floor(candidates[chosen] * 1e6) / 1e6, 0.999999))
+    cut = float(np.ceil(candidates[chosen] * 1e6) / 1e6)
+    if chosen < len(ranked) and cut > ranked[chosen]:  # two scores closer than six digits
+        cut = float(candidates[chosen])
+    return min(cut, 0.999999)  # never 1: an answer that is certain is not refused

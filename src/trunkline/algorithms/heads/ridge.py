@@ -97,11 +97,11 @@ def _hold_out(
     n = len(left)
     hat = (left**2) @ shrink.T + 1 / n  # (n, ridges)
     residual = targets - scores
-    held = targets - residual / np.maximum(1 - hat.T, 1e-3)[..., None]
+    held = targets - residual / np.maximum(1 - hat.T, 1e-5)[..., None]
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     for number in np.nonzero(sizes > 1)[0]:
         rows = np.nonzero(group == number)[0]
         block = np.einsum("ir,ar,jr->aij", left[rows], shrink, left[rows]) + 1 / n
-        apart = np.eye(len(rows), dtype=np.float32) * (1 + 1e-3) - block
+        apart = np.eye(len(rows), dtype=np.float32) * (1 + 1e-5) - block
         held[:, rows] = targets[rows] - np.linalg.solve(apart, residual[:, rows])
     return np.asarray(held)

@@ -47,7 +47,9 @@ class TrunkCard:
 
     def __post_init__(self) -> None:
         if not 8 <= self.size <= 4096:
-            raise ConfigError(f"expected an input side of 8 to 4096 pixels, got {self.size}", where=f"trunk {self.name}")
+            raise ConfigError(
+                f"expected an input side of 8 to 4096 pixels, got {self.size}", where=f"trunk {self.name}"
+            )
         if not self.taps or any(tap.channels < 1 or tap.stride < 1 for tap in self.taps):
             raise ConfigError(f"expected at least one tap, got {self.taps}", where=f"trunk {self.name}")
 
@@ -85,6 +87,4 @@ class TrunkCard:
     def from_json(cls, row: dict[str, Any]) -> TrunkCard:
         taps = tuple(Tap(**tap) for tap in row["taps"])
         names = ("name", "size", "weights", "licence", "source")
-        return cls(
-            **{name: row[name] for name in names}, mean=tuple(row["mean"]), scale=tuple(row["scale"]), taps=taps
-        )
+        return cls(**{name: row[name] for name in names}, mean=tuple(row["mean"]), scale=tuple(row["scale"]), taps=taps)

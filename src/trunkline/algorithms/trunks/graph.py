@@ -45,7 +45,9 @@ def pooling_nodes(onnx: Any, taps: Sequence[str], *, output: str = "pooled") -> 
     return nodes, [axes, epsilon]
 
 
-def input_nodes(onnx: Any, mean: Sequence[float], scale: Sequence[float], *, output: str) -> tuple[list[Any], list[Any]]:
+def input_nodes(
+    onnx: Any, mean: Sequence[float], scale: Sequence[float], *, output: str
+) -> tuple[list[Any], list[Any]]:
     """Nodes from uint8 (n, h, w, 3) `images` to normalised float32 (n, 3, h, w)."""
     import numpy as np
 

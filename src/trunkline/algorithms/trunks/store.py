@@ -75,6 +75,17 @@ def resolve(spec: str, home: Path, *, where: str | None = None) -> Trunk:
     return trunk
 
 
+def stamp(spec: str, home: Path, *, where: str | None = None) -> str:
+    """What a name stands for at this moment, without exporting it; changes when its weights may have changed.
+
+    Raises:
+        NotFoundError: On an unknown name, with near names.
+        InputError: When its weights are not there.
+    """
+    known = _load(home, spec)
+    return known.card.digest if known is not None else f"{spec}|{_loader(spec, where).stamp()}"
+
+
 def _loader(spec: str, where: str | None) -> Loader:
     scheme, colon, rest = spec.partition(":")
     if colon and scheme in SCHEMES:
@@ -103,7 +114,9 @@ def _load(home: Path, digest: str) -> Trunk | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"the card cannot be read: {error}", where=str(folder / "card.json"), fix="remove the folder") from error
+        raise InputError(
+            f"the card cannot be read: {error}", where=str(folder / "card.json"), fix="remove the folder"
+        ) from error
     return Trunk(card, folder)
 
 

@@ -14,7 +14,7 @@ INPUT = "images"
 
 
 class Session(Protocol):
-    """A graph that is ready to run.
+    """A graph that is ready to run. It belongs to one thread; its own work runs in others.
 
     Attributes:
         outputs: Names of the outputs that it computes.
@@ -30,10 +30,16 @@ class Session(Protocol):
 
         Returns:
             For each output a float32 array of shape (n, ...) that belongs to the caller.
+
+        Raises:
+            ValueError: When the pictures are not what the graph takes.
         """
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Mapping[str, np.ndarray]]:
-        """Run batches, several under way at once; results come in the order of the batches."""
+        """Run batches, several under way at once; results come in the order of the batches.
+
+        No more batches are taken from `batches` than are under way, and the caller may stop early.
+        """
 
     def close(self) -> None:
         """Free the graph; the session cannot be used afterwards."""
@@ -56,3 +62,13 @@ class Runtime(Protocol):
         Raises:
             InputError: When the file is no graph that the runtime takes.
         """
+
+
+def check_batch(images: np.ndarray, side: int) -> None:
+    """Refuse what is not a batch of pictures for a graph.
+
+    Raises:
+        ValueError: When it is not uint8 of shape (n, side, side, 3) with at least one picture.
+    """
+    if str(images.dtype) != "uint8" or images.shape[1:] != (side, side, 3) or not len(images):
+        raise ValueError(f"expected uint8 pictures of shape (n, {side}, {side}, 3), got {images.dtype} {images.shape}")

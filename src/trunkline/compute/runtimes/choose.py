@@ -1,19 +1,27 @@
-"""Which runtime is the faster one here: measured once, then remembered in `HOME/runtimes.json`."""
+"""Which runtime is the faster one here: measured once, then remembered in `HOME/runtimes.json`.
+
+Each runtime gives the same bits for an image whatever its batch and the number of threads; two runtimes differ in the
+last bits. So that homes on one machine agree on a model's digest, the first runtime of `MEASURED` is kept unless the
+other is clearly faster, beyond what a disturbed measurement would show.
+"""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from trunkline.compute.chips.machine import machine
 from trunkline.compute.runtimes import MEASURED, RUNTIMES
+from trunkline.compute.runtimes.base import Session
 from trunkline.core.digest import canonical_json, digest_json
 from trunkline.core.errors import InputError
 from trunkline.core.files import locked, write_atomic
 
-_ROUNDS = 2  # timed rounds a runtime, in turn, so that a slow moment hits both
+_ROUNDS = 5  # timed rounds a runtime, in turn, so that a slow moment hits both
+_CLEARLY = 1.25  # times faster, to be chosen before the first
 
 
 def choose(model: Path, *, key: str, side: int, home: Path, threads: int, batch: int, wanted: str = "auto") -> str:
@@ -48,23 +56,42 @@ def choose(model: Path, *, key: str, side: int, home: Path, threads: int, batch:
         if entry not in known:
             speeds, reasons = measure(model, side=side, threads=threads, batch=batch)
             if not speeds:
-                raise InputError(f"no runtime works on this machine: {reasons}", fix="`trunkline doctor` shows more")
-            best = max(speeds, key=lambda name: speeds[name])
+                raise InputError(
+                    f"no runtime works on this machine: {_said(reasons)}", fix="`trunkline doctor` shows more"
+                )
+            best = prefer(speeds)
             known[entry] = {"runtime": best, "images_per_second": speeds, "not_available": reasons, "facts": facts}
             write_atomic(memory, canonical_json(known))
     return str(known[entry]["runtime"])
 
 
+def prefer(speeds: Mapping[str, float]) -> str:
+    """The first runtime, or the fastest one where that is clearly faster.
+
+    Args:
+        speeds: Images a second by name, in the order of `MEASURED`.
+    """
+    first = next(iter(speeds))
+    fastest = max(speeds, key=lambda name: speeds[name])
+    return fastest if speeds[fastest] > _CLEARLY * speeds[first] else first
+
+
+def _said(reasons: dict[str, str]) -> str:
+    return "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+
+
 def _read(memory: Path) -> dict[str, Any]:
+    """Entries that name a runtime which `auto` may choose; what is not so is measured again."""
     try:
         known = json.loads(memory.read_bytes())
-    except (FileNotFoundError, ValueError):  # never measured, or not ours any more: measured again
+    except (FileNotFoundError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
+    rows = known.items() if isinstance(known, dict) else ()
+    return {key: row for key, row in rows if isinstance(row, dict) and row.get("runtime") in MEASURED}
 
 
 def measure(model: Path, *, side: int, threads: int, batch: int) -> tuple[dict[str, float], dict[str, str]]:
-    """Images a second of each runtime on a graph, best of two short rounds taken in turn.
+    """Images a second of each runtime on a graph, best of five short rounds taken in turn.
 
     Returns:
         Speeds by name, and the reasons of those that cannot be used.
@@ -72,16 +99,21 @@ def measure(model: Path, *, side: int, threads: int, batch: int) -> tuple[dict[s
     import numpy as np
 
     images = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), dtype=np.uint8)
-    sessions, reasons = {}, {}
+    sessions: dict[str, Session] = {}
+    reasons: dict[str, str] = {}
     for name in MEASURED:
         runtime = RUNTIMES.load(name)()
         reason = runtime.available()
         if reason:
             reasons[name] = reason
             continue
-        sessions[name] = runtime.open(model, outputs=("pooled",), threads=threads)
-        sessions[name].run(images[:1])
+        try:
+            sessions[name] = runtime.open(model, outputs=("pooled",), threads=threads)
+        except InputError as error:
+            reasons[name] = error.message
     speeds = dict.fromkeys(sessions, 0.0)
+    for session in sessions.values():
+        session.run(images[:2])  # the first run allocates
     for _ in range(_ROUNDS):
         for name, session in sessions.items():
             start = time.perf_counter()

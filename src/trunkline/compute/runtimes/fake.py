@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trunkline.compute.runtimes.base import check_batch
 from trunkline.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class FakeSession:
     def run(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
         import numpy as np
 
+        check_batch(images, images.shape[1] if images.ndim == 4 else 0)
         grey = images.mean(axis=3)
         pooled = np.stack([np.histogram(g, bins=WIDTH, range=(0, 256))[0] / g.size for g in grey])
         side = grey.shape[1] // 4

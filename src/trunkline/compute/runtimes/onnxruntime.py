@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trunkline.compute.runtimes.base import INPUT
+from trunkline.compute.runtimes.base import INPUT, check_batch
 from trunkline.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def _import() -> Any:
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
-    onnxruntime.set_default_logger_severity(3)
+    onnxruntime.set_default_logger_severity(4)  # what matters comes as an exception
     return onnxruntime
 
 
@@ -36,8 +36,9 @@ class ONNXRuntime:
     def open(self, model: Path, *, outputs: tuple[str, ...], threads: int) -> ONNXSession:
         ort = _import()
         options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        # Spinning threads would take the cores from the decoding of the next pictures.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
@@ -47,30 +48,31 @@ class ONNXRuntime:
         missing = [name for name in outputs if name not in found]
         if missing:
             raise InputError(f"expected an output {missing[0]!r}, got {sorted(found)}", where=str(model))
-        return ONNXSession(session, outputs, threads=threads)
+        return ONNXSession(session, outputs)
 
 
 class ONNXSession:
-    """A loaded graph; a batch is one thread's work, several batches run at once."""
+    """A loaded graph. All threads work on one batch, while the caller makes the next one."""
 
-    def __init__(self, session: Any, outputs: tuple[str, ...], *, threads: int) -> None:
+    def __init__(self, session: Any, outputs: tuple[str, ...]) -> None:
         self.outputs = outputs
         self._session = session
-        self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="onnxruntime")
+        self._side = int(session.get_inputs()[0].shape[1])
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="onnxruntime")
 
     def run(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
+        check_batch(images, self._side)
         return dict(zip(self.outputs, self._session.run(list(self.outputs), {INPUT: images}), strict=True))
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Mapping[str, np.ndarray]]:
         waiting: deque[Future[Mapping[str, np.ndarray]]] = deque()
         for batch in batches:
-            waiting.append(self._pool.submit(self.run, batch))
-            if len(waiting) > self._threads:
+            waiting.append(self._worker.submit(self.run, batch))
+            if len(waiting) > 1:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True)
+        self._worker.shutdown(wait=True, cancel_futures=True)
         self._session = None

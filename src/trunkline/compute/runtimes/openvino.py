@@ -1,23 +1,32 @@
-"""OpenVINO on the CPU: throughput by several single-threaded streams."""
+"""OpenVINO on the CPU: throughput by several single-threaded streams, latency by all threads on one picture."""
 
 from __future__ import annotations
 
-import os
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trunkline.compute.runtimes.base import check_batch
 from trunkline.core.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
+_TELEMETRY = "openvino_telemetry"
+
 
 def _import() -> Any:
-    os.environ.setdefault("OPENVINO_TELEMETRY", "0")
-    import openvino
-
+    """Import OpenVINO without its telemetry: it then takes the stub that it brings for want of that package."""
+    hidden = _TELEMETRY not in sys.modules
+    if hidden:
+        sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        if hidden:
+            sys.modules.pop(_TELEMETRY, None)
     return openvino
 
 
@@ -41,47 +50,68 @@ class OpenVINORuntime:
             if missing:
                 raise InputError(f"expected an output {missing[0]!r}, got {sorted(found)}", where=str(model))
             graph = ov.Model([found[name] for name in outputs], graph.get_parameters(), graph.get_friendly_name())
+            return OpenVINOSession(core, graph, outputs, threads=threads)
         except RuntimeError as error:
             raise InputError(f"OpenVINO cannot read the graph: {error}", where=str(model)) from error
-        config = {
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": threads,
-            "INFERENCE_PRECISION_HINT": "f32",
-            "ENABLE_CPU_PINNING": False,
-        }
-        return OpenVINOSession(core.compile_model(graph, "CPU", config), outputs, streams=threads)
 
 
 class OpenVINOSession:
-    """A compiled graph with one request a stream."""
+    """A compiled graph with one stream a thread."""
 
-    def __init__(self, compiled: Any, outputs: tuple[str, ...], *, streams: int) -> None:
+    def __init__(self, core: Any, graph: Any, outputs: tuple[str, ...], *, threads: int) -> None:
         self.outputs = outputs
-        self._compiled = compiled
-        self._idle = [compiled.create_infer_request() for _ in range(streams + 1)]
+        self._side = int(graph.inputs[0].get_partial_shape()[1].get_length())
+        self._core = core
+        self._graph = graph
+        self._threads = threads
+        self._compiled = self._compile("THROUGHPUT", streams=threads)
+        self._idle: list[Any] = []
+        self._single: Any = None
+
+    def _compile(self, hint: str, *, streams: int) -> Any:
+        config = {
+            "PERFORMANCE_HINT": hint,
+            "INFERENCE_NUM_THREADS": self._threads,
+            "NUM_STREAMS": streams,
+            "INFERENCE_PRECISION_HINT": "f32",
+            "ENABLE_CPU_PINNING": False,
+        }
+        return self._core.compile_model(self._graph, "CPU", config)
+
+    def run(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
+        import numpy as np
+
+        check_batch(images, self._side)
+        if len(images) == 1 and self._threads > 1:
+            return self._run_one(images)
+        parts = list(self.stream(np.array_split(images, min(len(images), self._threads))))
+        return {name: np.concatenate([part[name] for part in parts]) for name in self.outputs}
+
+    def _run_one(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        if self._single is None:  # compiled on first use: most sessions only ever see whole batches
+            self._single = self._compile("LATENCY", streams=1).create_infer_request()
+        self._single.infer({0: image})
+        return self._results(self._single)
 
     def _results(self, request: Any) -> dict[str, np.ndarray]:
         return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self.outputs)}
-
-    def run(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
-        return next(self.stream([images]))
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Mapping[str, np.ndarray]]:
         waiting: deque[Any] = deque()
         try:
             for batch in batches:
-                request = self._idle.pop()
-                request.start_async({0: batch})
+                check_batch(batch, self._side)
+                request = self._idle.pop() if self._idle else self._compiled.create_infer_request()
                 waiting.append(request)
-                if not self._idle:
+                request.start_async({0: batch})
+                if len(waiting) > self._threads:  # one more than run at once, so that no stream waits for the caller
                     yield self._finish(waiting)
             while waiting:
                 yield self._finish(waiting)
         finally:
-            for request in waiting:  # the reader stopped early
+            for request in waiting:  # the caller stopped early
                 request.wait()
-                self._idle.append(request)
+            self._idle.extend(waiting)
 
     def _finish(self, waiting: deque[Any]) -> dict[str, np.ndarray]:
         request = waiting.popleft()
@@ -93,4 +123,4 @@ class OpenVINOSession:
 
     def close(self) -> None:
         self._idle.clear()
-        self._compiled = None
+        self._single = self._compiled = self._graph = self._core = None

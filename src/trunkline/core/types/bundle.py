@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 
 from trunkline.core.digest import short
 from trunkline.core.types.head import TrainedHead
-from trunkline.core.types.scenario import check_name
+from trunkline.core.types.scenario import MAX_NAME, check_name
 
 SCHEMA = 1
 """Version of `bundle.json`. Raise it when an older Trunkline could not use the bundle rightly."""
@@ -96,7 +96,7 @@ class Manifest(_Strict):
     """
 
     schema_version: int
-    name: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(check_name)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(check_name)]
     task: str
     labels: list[str] = Field(min_length=1)
     thresholds: dict[str, FiniteFloat]

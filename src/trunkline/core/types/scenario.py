@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,21 +30,30 @@ MACHINE_GATES = ("latency_ms_p95", "bundle_kb", "champion")
 _LIMIT = re.compile(r"^\s*(>=|<=|>|<)\s*([0-9]*\.?[0-9]+(?:[eE][-+]?\d+)?)\s*$")
 
 
+MAX_NAME = 200
+_NOT_IN_NAMES = re.compile(r'[/\\:@*"\x00-\x1f\x7f-\x9f\ud800-\udfff]')
+
+
 def check_name(name: str) -> str:
     """A model's name as it is, when it can be a file name, a reference `NAME@VERSION` and a name in MLflow.
 
     Raises:
         ValueError: When it cannot.
     """
-    if name != name.strip() or any(c in name for c in '/\\:@*"') or any(ord(c) < 32 for c in name):
+    if name != name.strip() or _NOT_IN_NAMES.search(name):
         raise ValueError(f'expected a name without / \\ : @ * " and without spaces at its ends, got {name!r}')
     if not name or name[0] in ".-":
         raise ValueError(f"expected a name that does not begin with . or -, got {name!r}")
     return name
 
 
+def safe_name(text: str) -> str:
+    """The nearest thing to a text, as a file's or a folder's name, that `check_name` lets pass."""
+    return re.sub(r"^[\s.-]+", "", _NOT_IN_NAMES.sub("-", text))[:MAX_NAME].strip() or "scenario"
+
+
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Limit(_Strict):
@@ -58,7 +70,7 @@ class Limit(_Strict):
             ValueError: When the text is not an operator and a number.
         """
         match = _LIMIT.match(text)
-        if not match:
+        if not match or not math.isfinite(float(match[2])):
             raise ValueError(f"expected a limit such as '>= 0.99' or '<= 20', got {text!r}")
         return cls(op=match[1], value=float(match[2]))  # type: ignore[arg-type]
 
@@ -78,7 +90,7 @@ class Limit(_Strict):
         return f"{self.op} {self.value:g}"
 
 
-Rate = Annotated[float, Field(ge=0.0, le=1.0)]
+Rate = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]  # strict: YAML's `yes` would else be 1
 
 
 class OperatingPoint(_Strict):
@@ -105,14 +117,14 @@ class OperatingPoint(_Strict):
 class Budget(_Strict):
     """The most that one scenario may cost; checked as a gate."""
 
-    cpu_minutes: float = Field(gt=0)
+    cpu_minutes: float = Field(gt=0, strict=True)
 
 
 class Split(_Strict):
     """How images are put aside for the gate, where the data brings no split of its own."""
 
-    test: float = Field(default=0.25, gt=0.0, lt=1.0, description="Share of the images kept for the gate.")
-    seed: int = Field(default=0, ge=0)
+    test: float = Field(default=0.25, gt=0.0, lt=1.0, strict=True, description="Share of the images kept for the gate.")
+    seed: int = Field(default=0, ge=0, lt=2**32, strict=True)
 
 
 class Labels(_Strict):
@@ -132,13 +144,22 @@ class Source(_Strict):
     format: str | None = Field(default=None, description="A data format's name; detected when not given.")
 
 
+def _instead(name: str, known: Sequence[str]) -> str:
+    """What may have been meant by a gate that the task does not know."""
+    near = difflib.get_close_matches(name, known, n=1)
+    tasks = [task for task, names in GATE_NAMES.items() if name in names]
+    if near and not tasks:
+        return f"did you mean {near[0]!r}?"
+    return (f"{' and '.join(tasks)} knows it; " if tasks else "") + f"known here: {', '.join(known)}"
+
+
 class Scenario(_Strict):
     """One model that is asked for.
 
     Attributes are the keys of the YAML file; unknown keys are refused.
     """
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=MAX_NAME)
     task: Task
     data: tuple[Source, ...] = Field(min_length=1)
     labels: Labels = Labels()
@@ -165,7 +186,7 @@ class Scenario(_Strict):
         known = GATE_NAMES[self.task] + MACHINE_GATES
         for name, limit in self.gates.items():
             if name not in known:
-                raise ValueError(f"gates.{name}: no such gate for {self.task}; known: {', '.join(known)}")
+                raise ValueError(f"gates.{name}: no such gate for {self.task}; {_instead(name, known)}")
             if name == "champion":
                 if limit != "no-worse":
                     raise ValueError(f"gates.champion: expected 'no-worse', got {limit!r}")

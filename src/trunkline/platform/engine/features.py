@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from trunkline.algorithms.trunks import Trunk, open_trunk, preprocess
 from trunkline.core.errors import DataError
-from trunkline.core.files import locked, storage_errors
+from trunkline.core.files import locked
 from trunkline.core.images import decode
 from trunkline.core.types.features import FeatureTable
+from trunkline.platform.tables import exists, open_table, write_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -171,10 +172,8 @@ class _Column:
 
     def _load(self) -> dict[bytes, int]:
         if self._rows is None:
-            if self.path.exists():
-                import lance
-
-                self._table = lance.dataset(str(self.path))
+            if exists(self.path):
+                self._table = open_table(self.path)
                 column = self._table.to_table(columns=["image"])["image"].to_pylist()
                 self._rows = {image: row for row, image in enumerate(column)}
             else:
@@ -187,7 +186,6 @@ class _Column:
     def append(self, images: Sequence[str], values: np.ndarray) -> None:
         import json
 
-        import lance
         import numpy as np
         import pyarrow as pa
 
@@ -203,10 +201,7 @@ class _Column:
             [pa.field("image", keys.type), pa.field("values", column.type)], metadata={"shape": json.dumps(shape)}
         )
         table = pa.Table.from_arrays([keys, column], schema=schema)
-        with storage_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            mode = "append" if self.path.exists() else "create"
-            self._table = lance.write_dataset(table, str(self.path), mode=mode)
+        self._table = write_table(self.path, table)
         for key in keys.to_pylist():
             rows[key] = len(rows)
         if len(self._table.get_fragments()) > _FRAGMENTS:

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """A head with the digest of the bundle that it came in."""
+    """A head with the digest of the bundle that it came in, and the model's name."""
 
     bundle: str
     head: TrainedHead
+    name: str = ""
 
 
 def score(head: TrainedHead, table: FeatureTable) -> Scores:
@@ -48,9 +49,12 @@ class Predictor:
         models: Models on one and the same trunk.
         trunk: That trunk.
         settings: Threads, batch size, runtime.
+        session: The trunk, open, when the caller has it; it stays the caller's. Opened here when not given.
     """
 
-    def __init__(self, models: Sequence[Model], trunk: Trunk, settings: Settings) -> None:
+    def __init__(
+        self, models: Sequence[Model], trunk: Trunk, settings: Settings, *, session: TrunkSession | None = None
+    ) -> None:
         from trunkline.algorithms.trunks import open_trunk
 
         for model in models:
@@ -60,7 +64,8 @@ class Predictor:
         self.trunk = trunk
         self.settings = settings
         self.dense = any(HEADS.load(model.head.task)().dense for model in self.models)
-        self._session: TrunkSession = open_trunk(trunk, settings, dense=self.dense)
+        self._own = session is None
+        self._session: TrunkSession = session or open_trunk(trunk, settings, dense=self.dense)
 
     def predict(self, readings: Iterable[Reading]) -> Iterator[Observation]:
         """Observations in the order of the readings, for each reading one a model, in the order of the models."""
@@ -102,8 +107,9 @@ class Predictor:
         return times[1:]
 
     def close(self) -> None:
-        """Free the trunk."""
-        self._session.close()
+        """Free the trunk, if it was opened here."""
+        if self._own:
+            self._session.close()
 
 
 def pixels_of(data: bytes, *, max_pixels: int) -> np.ndarray:
@@ -121,7 +127,10 @@ def observation(model: Model, scores: Scores, row: int, reading: Any) -> Observa
     """One row of scores as an `Observation`; labels by falling score."""
     labels = model.head.labels
     ranked = sorted(
-        (Prediction(label, float(min(1.0, max(0.0, p)))) for label, p in zip(labels, scores.probabilities[row], strict=True)),
+        (
+            Prediction(label, float(min(1.0, max(0.0, p))))
+            for label, p in zip(labels, scores.probabilities[row], strict=True)
+        ),
         key=lambda prediction: (-prediction.score, prediction.label),
     )
     accepted = {label for label, taken in zip(labels, scores.accepted[row], strict=True) if taken}

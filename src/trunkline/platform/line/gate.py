@@ -16,6 +16,8 @@ from trunkline.core.types.scenario import MACHINE_GATES, Limit, Scenario
 from trunkline.platform.engine.predictor import score
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from trunkline.algorithms.heads.base import Scores
     from trunkline.core.types.features import FeatureTable
     from trunkline.core.types.head import TrainedHead
@@ -72,7 +74,7 @@ def compare_paired(challenger: Measured, champion: Measured) -> tuple[float, flo
     return difference, float(min(low, difference)), float(max(high, difference))
 
 
-def _right(measured: Measured) -> np.ndarray:  # noqa: F821
+def _right(measured: Measured) -> np.ndarray:
     """Whether the first answer is among the image's labels, for n images."""
     import numpy as np
 
@@ -80,7 +82,7 @@ def _right(measured: Measured) -> np.ndarray:  # noqa: F821
     return np.array([measured.head.labels[b] in t for b, t in zip(best, measured.targets, strict=True)], dtype=bool)
 
 
-def _resampled(a: Measured, b: Measured, name: str, rng: np.random.Generator) -> float:  # noqa: F821
+def _resampled(a: Measured, b: Measured, name: str, rng: np.random.Generator) -> float:
     rows = rng.integers(0, len(a.targets), len(a.targets))
     targets = tuple(a.targets[row] for row in rows)
     first, second = (

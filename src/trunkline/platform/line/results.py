@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
+from trunkline.core.digest import json_ready
 from trunkline.core.errors import TrunklineError
 
 STATIONS = ("intake", "embed", "inspect", "fit", "gate", "pack", "report", "register")
 """In the order in which an image passes them."""
+_MEASURED = ("value", "low", "high")
 Status = Literal["passed", "failed", "unchanged"]
 
 
@@ -24,6 +27,9 @@ class BuildResult:
         seconds: Wall seconds by station; a share by images where many scenarios went through together.
         cpu_seconds: CPU seconds of all threads, shared likewise.
         rung: The rung of the ladder that the model stands on.
+        alias: What the version became: "champion", "challenger" or "".
+        intervals: 95 % intervals of the metrics that have one.
+        worst: Label and recall of the class that is found least; empty where there is none.
     """
 
     scenario: str
@@ -45,13 +51,30 @@ class BuildResult:
     report: str = ""
     dataset: str = ""
     findings: list[dict[str, Any]] = field(default_factory=list)
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+    worst: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        """The fields, JSON only; a figure that could not be measured (NaN) is None."""
+        return {name: json_ready(getattr(self, name)) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> BuildResult:
-        return cls(**row)
+        """What `to_json` gave.
+
+        Raises:
+            TypeError: When the fields are those of another version.
+        """
+        result = cls(**row)
+        try:
+            return replace(
+                result,
+                metrics={name: _figure(value) for name, value in result.metrics.items()},
+                gates=[{**gate, **{name: _figure(gate[name]) for name in _MEASURED}} for gate in result.gates],
+                intervals={name: [_figure(value) for value in pair] for name, pair in result.intervals.items()},
+            )
+        except (AttributeError, KeyError) as error:
+            raise TypeError(f"expected the fields of a result, got {error}") from error
 
     def unchanged(self) -> BuildResult:
         """The same model, met again with nothing to do."""
@@ -60,6 +83,10 @@ class BuildResult:
     @property
     def gates_passed(self) -> bool:
         return all(gate["verdict"] == "passed" for gate in self.gates)
+
+
+def _figure(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 @dataclass(frozen=True)

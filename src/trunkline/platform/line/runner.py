@@ -6,23 +6,25 @@ the same command goes on where it was. An unchanged scenario is answered from it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from trunkline.core.errors import BusyError, InputError, StorageError, TrunklineError
 from trunkline.core.files import locked
+from trunkline.platform.line.finish import finish
 from trunkline.platform.line.job import Job
-from trunkline.platform.line.meter import Meter
 from trunkline.platform.line.results import BuildResult, Listener, Outcome, Silent
-from trunkline.platform.line.stations import StationStore
+from trunkline.platform.line.workshop import Workshop
+from trunkline.platform.registry.registry import Registry
 
 if TYPE_CHECKING:
     from trunkline.core.settings import Settings
     from trunkline.core.types.scenario import Scenario
 
-_CHUNK = 32  # scenarios whose features are in memory at once: 32 x 200 images x 1,416 float32 are 36 MB
+_CHUNK = 32  # scenarios fitted in one call
+_CHUNK_BYTES = 256 << 20  # features in memory at once; a scenario that is larger goes alone
 
 
 def run_line(
@@ -43,54 +45,76 @@ def run_line(
         StorageError: When the disk is full or cannot be written; what was finished is kept.
     """
     line = Line(settings, listener or Silent(), who)
-    results = {}
-    for result in line.run(scenarios):
-        results[result.scenario] = result
+    try:
+        results = {result.scenario: result for result in line.run(scenarios)}
+    finally:
+        line.shop.close()
     ordered = [results[s.name] for s in scenarios if s.name in results]
     return Outcome(ordered, line.errors)
 
 
 class Line:
-    """One run of the line over many scenarios."""
+    """One run of the line over many scenarios.
+
+    Args:
+        settings: The machine's settings.
+        listener: Told of progress.
+        who: Name for the audit log.
+
+    Attributes:
+        errors: Scenarios that could not be built, and why.
+    """
 
     def __init__(self, settings: Settings, listener: Listener, who: str) -> None:
         self.settings = settings
         self.listener = listener
         self.who = who
-        self.stations = StationStore(settings.home)
-        self.meter = Meter()
+        self.shop = Workshop(settings)
+        self.registry = Registry(settings)
         self.errors: list[tuple[str, TrunklineError]] = []
 
     def run(self, scenarios: Sequence[Scenario]) -> Iterator[BuildResult]:
         """Results as they are finished: first the unchanged, then those that are built."""
-        jobs = []
-        for scenario in scenarios:
-            job = Job(scenario, self.settings, self.stations, self.meter)
+        jobs = yield from self._unchanged([Job(scenario, self.shop) for scenario in scenarios])
+        if not jobs:
+            return
+        with self._alone() as waited:
+            if waited:  # somebody else may have built the same
+                self.shop.walked.clear()
+                jobs = yield from self._unchanged([Job(job.scenario, self.shop) for job in jobs])
+            if jobs:
+                yield from self._build(jobs)
+
+    def _unchanged(self, jobs: Sequence[Job]) -> Generator[BuildResult, None, list[Job]]:
+        """Answer what needs no work.
+
+        Returns:
+            The jobs that do.
+        """
+        todo: list[Job] = []
+        for job in jobs:
             with self._survive(job):
-                known = job.unchanged()
+                known = job.unchanged(self.registry)
                 if known is None:
-                    jobs.append(job)
+                    todo.append(job)
                 else:
                     self.listener.finished(known)
                     yield known
-        if jobs:
-            with self._alone():
-                yield from self._build(jobs)
+        return todo
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One build at a time on one home; a second one waits and then finds the first one's work done."""
+    def _alone(self) -> Iterator[bool]:
+        """One build at a time on one home; gives whether another one had to be waited for."""
         lock = self.settings.home / "locks" / "line.lock"
-        try:
-            with locked(lock, timeout=0):
-                yield
-            return
-        except BusyError as error:
-            if error.where != str(lock):
-                raise
-        self.listener.message("another build is running on this home; waiting for it to finish")
-        with locked(lock):
-            yield
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(lock, timeout=0))
+                waited = False
+            except BusyError:
+                self.listener.message("another build is running on this home; waiting for it to finish")
+                held.enter_context(locked(lock))
+                waited = True
+            yield waited
 
     @contextmanager
     def _survive(self, job: Job) -> Iterator[None]:
@@ -104,70 +128,79 @@ class Line:
             job.dead = True
 
     def _build(self, jobs: Sequence[Job]) -> Iterator[BuildResult]:
-        from trunkline.platform.registry.registry import Registry
-
-        registry = Registry(self.settings)
-        registry.warm()
+        self.registry.warm()
         for number, job in enumerate(jobs, 1):
             with self._survive(job):
                 job.intake(self.listener)
             self.listener.advance("intake", number, len(jobs), "scenarios")
-        jobs = [job for job in jobs if not job.dead]
-        for _, same in groupby(sorted(jobs, key=lambda j: j.feature_key), key=lambda j: j.feature_key):
+        alive = [job for job in jobs if not job.dead]
+        # Dense maps first: that run of the trunk gives the pooled features as well.
+        by_trunk = sorted(alive, key=lambda job: (job.feature_key[0], -len(job.dense)))
+        for _, same in groupby(by_trunk, key=lambda job: job.feature_key):
             self._embed(list(same))
         done = 0
-        total = len(jobs)
-        for start in range(0, total, _CHUNK):
-            chunk = list(jobs[start : start + _CHUNK])
+        for chunk in _chunks(alive):
             for job in chunk:
                 with self._survive(job):
-                    job.inspect(registry)
-            self.listener.advance("inspect", start + len(chunk), total, "scenarios")
+                    job.inspect(self.registry)
+            self.listener.advance("inspect", done + len(chunk), len(alive), "scenarios")
             self._fit([job for job in chunk if not job.dead])
-            self.listener.advance("fit", start + len(chunk), total, "heads")
+            self.listener.advance("fit", done + len(chunk), len(alive), "heads")
             for job in chunk:
                 if not job.dead:
                     with self._survive(job):
-                        result = job.finish(registry, self.who)
+                        result = finish(job, self.registry, self.who)
                         self.listener.finished(result)
                         yield result
                 job.release()
                 done += 1
-                self.listener.advance("gate, pack, report, register", done, total, "models")
+                self.listener.advance("gate, pack, report, register", done, len(alive), "models")
 
     def _embed(self, jobs: Sequence[Job]) -> None:
         """Embed the images of many scenarios together, each image once, the trunk kept full."""
         images = list(dict.fromkeys(image for job in jobs for image in job.images))
-        if not images:
-            return
         store = jobs[0].features
         missing = store.missing(images, dense=jobs[0].dense)
-        self.listener.advance("embed", len(images) - len(missing), len(images), "images")
-        if missing:
-            before = len(images) - len(missing)
-            with self.meter.station("embed") as spent:
-                store.embed(
-                    missing,
-                    read=jobs[0].read_images,
-                    dense=jobs[0].dense,
-                    progress=lambda done, total: self.listener.advance("embed", before + done, before + total, "images"),
-                )
-            wanted = set(missing)
-            shares = [len(wanted.intersection(job.images)) for job in jobs]
-            for job, share in zip(jobs, shares, strict=True):
-                job.costs.add("embed", spent.share(share / max(1, sum(shares))))
-                job.embedded = share
+        before = len(images) - len(missing)
+        self.listener.advance("embed", before, len(images), "images")
+        if not missing:
+            return
+        with self.shop.meter.station("embed") as spent:
+            store.embed(
+                missing,
+                read=jobs[0].read_images,
+                dense=jobs[0].dense,
+                progress=lambda done, _: self.listener.advance("embed", before + done, len(images), "images"),
+            )
+        wanted = set(missing)
+        shares = [len(wanted.intersection(job.images)) for job in jobs]
+        for job, share in zip(jobs, shares, strict=True):
+            job.costs.add("embed", spent.share(share / max(1, sum(shares))))
+            job.embedded = share
 
     def _fit(self, jobs: Sequence[Job]) -> None:
         """Fit the heads of many scenarios of one task in one call."""
         for _, same in groupby(sorted(jobs, key=lambda j: j.scenario.task), key=lambda j: j.scenario.task):
-            group = list(same)
-            waiting = [job for job in group if not job.load_fitted()]
+            waiting = [job for job in same if not job.load_fitted()]
             if not waiting:
                 continue
-            with self.meter.station("fit") as spent:
+            with self.shop.meter.station("fit") as spent:
                 fitted = waiting[0].head_kind.fit([job.fit_job() for job in waiting])
             share = spent.share(1 / len(waiting))
             for job, one in zip(waiting, fitted, strict=True):
                 job.keep_fitted(one)
                 job.costs.add("fit", share)
+
+
+def _chunks(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+    """Jobs that go through the stations together, by what their features weigh."""
+    chunk: list[Job] = []
+    weight = 0
+    for job in jobs:
+        if chunk and (len(chunk) == _CHUNK or weight + job.feature_bytes > _CHUNK_BYTES):
+            yield chunk
+            chunk, weight = [], 0
+        chunk.append(job)
+        weight += job.feature_bytes
+    if chunk:
+        yield chunk

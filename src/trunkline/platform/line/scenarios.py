@@ -1,4 +1,4 @@
-"""Scenarios from YAML files and from folders of images, with errors that name file, line and field."""
+"""Scenarios from YAML files and from folders of images."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from trunkline.core.errors import ConfigError
-from trunkline.core.types.scenario import Budget, Labels, OperatingPoint, Scenario, Source, Split, Task
+from trunkline.core.types.scenario import Scenario, Source, Task, safe_name
+from trunkline.platform.line.yaml_file import documents, field_error, line_of, no_repeats
 
-_MODELS: dict[str, type[BaseModel]] = {
-    "labels": Labels, "split": Split, "operating_point": OperatingPoint, "budget": Budget, "data": Source,
-}  # fmt: skip
 _TASK_OF_LAYOUT = {"imagefolder": "classify", "csv": "classify", "mvtec": "anomaly"}
-_MAX_BYTES = 10 << 20
 YAML_SUFFIXES = (".yaml", ".yml")
 
 
@@ -32,19 +28,26 @@ def load(paths: Sequence[Path], *, task: str | None = None, name: str | None = N
     Raises:
         ConfigError: On anything wrong, naming file, line and field.
     """
-    scenarios: list[Scenario] = []
-    for path in paths:
-        if path.suffix.lower() in YAML_SUFFIXES and not path.is_dir():
-            scenarios.extend(read_file(path))
-        else:
-            scenarios.append(from_folder(path, task=task, name=name))
-    seen: set[str] = set()
-    for scenario in scenarios:
-        if scenario.name in seen:
+    files = [path for path in paths if path.suffix.lower() in YAML_SUFFIXES and not path.is_dir()]
+    for option, value in (("--task", task), ("--name", name)):
+        if value is not None and paths and len(files) == len(paths):
             raise ConfigError(
-                f"expected each name once, got {scenario.name!r} twice", fix="give one of the two another `name`"
+                f"expected a folder of images with {option}, got {files[0]}, which says it itself",
+                where=option,
+                fix="leave the option out, or change the file",
             )
-        seen.add(scenario.name)
+    scenarios: list[Scenario] = []
+    places: dict[str, Path] = {}
+    for path in paths:
+        for scenario in read_file(path) if path in files else [from_folder(path, task=task, name=name)]:
+            if scenario.name in places:
+                raise ConfigError(
+                    f"expected each name once, got {scenario.name!r} twice",
+                    where=" and ".join(dict.fromkeys((str(places[scenario.name]), str(path)))),
+                    fix="give one of the two another `name`",
+                )
+            places[scenario.name] = path
+            scenarios.append(scenario)
     return scenarios
 
 
@@ -66,13 +69,11 @@ def from_folder(path: Path, *, task: str | None, name: str | None = None) -> Sce
             where="--task",
             fix=f"did you mean {near[0]!r}?" if near else None,
         )
-    title = (name or source.stem if source.is_file() else name or source.name).strip().lstrip(".-") or "scenario"
-    if name is None:
-        title = "".join("-" if c in '/\\:@*"' or ord(c) < 32 else c for c in title)
+    title = safe_name(source.stem if source.is_file() else source.name) if name is None else name
     try:
         return Scenario(name=title, task=task, data=(Source(path=source),))  # type: ignore[arg-type]
     except ValidationError as error:
-        raise ConfigError(str(error.errors()[0]["msg"]), where="--name") from error
+        raise ConfigError(error.errors()[0]["msg"].removeprefix("Value error, "), where="--name") from error
 
 
 def _guess_task(path: Path) -> str:
@@ -94,114 +95,41 @@ def read_file(path: Path) -> list[Scenario]:
     Raises:
         ConfigError: When the file is missing, no YAML, or holds anything that a scenario does not know.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"expected a scenario file: {error.strerror}", where=str(path)) from error
-    if len(data) > _MAX_BYTES:
-        raise ConfigError(f"expected at most {_MAX_BYTES >> 20} MB of YAML, got {len(data) >> 20} MB", where=str(path))
-    try:
-        text = data.decode("utf-8-sig")
-        nodes = [n for n in yaml.compose_all(text, Loader=_Loader) if n is not None]
-        loader_values = [_construct(node) for node in nodes]
-    except UnicodeDecodeError as error:
-        raise ConfigError("expected UTF-8 text", where=str(path), fix="save the file as UTF-8") from error
-    except yaml.YAMLError as error:
-        raise _yaml_error(path, error) from error
-    except RecursionError as error:
-        raise ConfigError("expected a flat scenario, got YAML nested too deep", where=str(path)) from error
-    if not nodes:
-        raise ConfigError("expected a scenario, got an empty file", where=str(path), fix="`trunkline new DIR` makes one")
-    return [_scenario(path, node, value) for node, value in zip(nodes, loader_values, strict=True)]
+    found = [_scenario(path, node, value) for node, value in documents(path)]
+    if not found:
+        raise ConfigError(
+            "expected a scenario, got an empty file", where=str(path), fix="`trunkline new DIR` makes one"
+        )
+    return found
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without aliases: a file from outside may not blow up ("billion laughs")."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not taken", event.start_mark)
-        return super().compose_node(parent, index)
-
-
-def _construct(node: yaml.Node) -> Any:
-    loader = yaml.SafeLoader("")
-    try:
-        return loader.construct_document(node)  # type: ignore[no-untyped-call]
-    finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
-
-
-def _yaml_error(path: Path, error: yaml.YAMLError) -> ConfigError:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-    fix = "indent with spaces" if "\\t" in problem or "'\t'" in problem else "mend the YAML at this place"
-    return ConfigError(f"not YAML: {problem}", where=where, fix=fix)
-
-
-def _scenario(path: Path, node: yaml.Node, value: Any) -> Scenario:
+def _scenario(path: Path, node: Any, value: Any) -> Scenario:
     if not isinstance(value, dict):
         raise ConfigError(
-            f"expected keys such as `name:` and `task:`, got {type(value).__name__}",
-            where=f"{path}:{node.start_mark.line + 1}",
+            "expected keys such as `name:` and `task:`, got "
+            + ("a list" if isinstance(value, list) else "a plain value"),
+            where=f"{path}:{line_of(node)}",
+            fix="`trunkline new DIR` makes a file to start from",
         )
-    _no_repeats(path, node)
-    value.setdefault("name", path.stem if path.stem != "scenario" else path.resolve().parent.name)
+    no_repeats(path, node)
+    value.setdefault("name", safe_name(path.stem if path.stem != "scenario" else path.resolve().parent.name))
     try:
         scenario = Scenario.model_validate(value)
     except ValidationError as error:
-        raise _field_error(path, node, error) from error
+        raise field_error(path, node, error) from error
     base = path.resolve().parent
-    sources = tuple(
-        source.model_copy(update={"path": (base / source.path.expanduser()).resolve()}) for source in scenario.data
-    )
-    return scenario.model_copy(update={"data": sources})
+    sources = tuple(source.model_copy(update={"path": _beside(base, source.path)}) for source in scenario.data)
+    return scenario.model_copy(update={"data": sources, "trunk": _trunk(base, scenario.trunk)})
 
 
-def _no_repeats(path: Path, node: yaml.Node) -> None:
-    """YAML lets a later key win in silence; a reader of the file would not know which one holds."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, child in node.value:
-            if key.value in seen:
-                raise ConfigError(
-                    "expected each key once", where=f"{path}:{key.start_mark.line + 1}: {key.value}", fix="remove one"
-                )
-            seen.add(key.value)
-            _no_repeats(path, child)
+def _beside(base: Path, path: Path) -> Path:
+    """A path of the file, from the file's folder; `~` is the user's home where there is one."""
+    try:
+        return (base / path.expanduser()).resolve()
+    except RuntimeError:
+        return (base / path).resolve()
 
 
-def _field_error(path: Path, node: yaml.Node, error: ValidationError) -> ConfigError:
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    loc = [part for part in first["loc"] if part != "[key]"]
-    message = first["msg"].removeprefix("Value error, ")
-    if not loc and message.startswith("gates."):
-        loc = message.partition(":")[0].split(".")
-        message = message.partition(":")[2].strip()
-    line = _line(node, loc)
-    where = f"{path}:{line}: " + ".".join(str(part) for part in loc) if loc else f"{path}:{line}"
-    if first["type"] == "extra_forbidden":
-        known = list(_MODELS.get(str(loc[0]), Scenario).model_fields) if len(loc) > 1 else list(Scenario.model_fields)
-        near = difflib.get_close_matches(str(loc[-1]), known, n=1)
-        fix = f"did you mean {near[0]!r}?" if near else "known keys: " + ", ".join(known)
-        return ConfigError(f"unknown key {str(loc[-1])!r}", where=where, fix=fix)
-    if first["type"] == "missing":
-        return ConfigError("this key is needed", where=where, fix="see docs/scenario.md")
-    got = "" if isinstance(first["input"], dict) or ", got " in message else f", got {first['input']!r}"[:200]
-    return ConfigError(message + got, where=where, fix="docs/scenario.md lists every key")
-
-
-def _line(node: yaml.Node, loc: Sequence[Any]) -> int:
-    line = node.start_mark.line + 1
-    for part in loc:
-        if isinstance(node, yaml.MappingNode):
-            for key, child in node.value:
-                if key.value == str(part):
-                    line, node = key.start_mark.line + 1, child
-                    break
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return int(line)
+def _trunk(base: Path, name: str) -> str:
+    scheme, _, rest = name.partition(":")
+    return f"onnx:{_beside(base, Path(rest))}" if scheme == "onnx" and rest else name

@@ -43,9 +43,15 @@ class StationStore:
             return None
 
     def get_json(self, station: str, key: str) -> Any:
-        """The `output.json` of an output, or None."""
+        """The `output.json` of an output, or None; one that cannot be read is removed, so that it is made again."""
         files = self.get(station, key)
-        return json.loads(files["output.json"]) if files and "output.json" in files else None
+        if files is None:
+            return None
+        try:
+            return json.loads(files["output.json"])
+        except (KeyError, ValueError):  # a machine that lost its power may have kept the name and lost the bytes
+            shutil.rmtree(self.folder(station, key), ignore_errors=True)
+            return None
 
     def put(self, station: str, key: str, files: Mapping[str, bytes]) -> None:
         """Keep an output; of two processes that finish the same one, the first wins.

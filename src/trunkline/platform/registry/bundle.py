@@ -164,7 +164,7 @@ def override(sealed: bytes, *, key: SigningKey, who: str, why: str) -> bytes:
     return _signed({**content, "bundle.json": _dump(_manifest(row))}, key)
 
 
-def read(source: Path | bytes, *, trusted: Collection[str] = ()) -> Bundle:
+def read(source: Path | bytes, *, trusted: Collection[str] = (), where: str | None = None) -> Bundle:
     """Read a bundle, refusing it when a single byte is not as it was sealed.
 
     A valid signature by a key that is not trusted is accepted and told of in `Bundle.trusted` and `Bundle.warnings`:
@@ -173,12 +173,14 @@ def read(source: Path | bytes, *, trusted: Collection[str] = ()) -> Bundle:
     Args:
         source: A file, or its bytes.
         trusted: Public keys (hex) that this home trusts, as `keys.trusted_keys` gives them.
+        where: What messages name; the file when it is read here.
 
     Raises:
         BundleError: When it was changed or truncated, is no bundle, or was made by a newer Trunkline.
     """
-    where = None if isinstance(source, bytes) else str(source)
-    data = source if isinstance(source, bytes) else _file(source)
+    if not isinstance(source, bytes):
+        source, where = load(source), str(source)
+    data = source
     _check_schema(data, where)
     members = read_archive(data, where=where)
     missing = [name for name in LIMITS if name not in members]
@@ -261,7 +263,12 @@ def _check_schema(data: bytes, where: str | None) -> None:
         )
 
 
-def _file(path: Path) -> bytes:
+def load(path: Path) -> bytes:
+    """A bundle file's bytes, not checked yet.
+
+    Raises:
+        BundleError: When there is no such file, or it cannot be read.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise BundleError("expected a bundle file", where=str(path), fix="name a .tlb file")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _MAX_PEM = 16 << 10
+_PUBLIC = "ed25519.pub.pem"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,11 @@ def signing_key(home: Path) -> SigningKey:
         with locked(home / "locks" / "keys.lock"):
             if not path.exists():
                 _make(path)
-    return _load(path)
+    key = _load(path)
+    own = path.with_name(_PUBLIC)
+    if not own.exists() or _load_public(own) != key.public:  # the key was put back without it, or replaced
+        write_atomic(own, _pem(key.public))
+    return key
 
 
 def trusted_keys(home: Path) -> frozenset[str]:
@@ -77,7 +82,7 @@ def trusted_keys(home: Path) -> frozenset[str]:
     """
     folder = home / "keys"
     paths = sorted((folder / "trusted").glob("*.pem"))
-    own = folder / "ed25519.pub.pem"
+    own = folder / _PUBLIC
     return frozenset(_load_public(path) for path in [*paths, *([own] if own.exists() else [])])
 
 
@@ -88,18 +93,24 @@ def _make(path: Path) -> None:
     private = Ed25519PrivateKey.generate()
     with storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    public = private.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
     pem = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     # The public half first: where the private one is, both are.
-    write_atomic(path.with_name("ed25519.pub.pem"), public)
+    write_atomic(path.with_name(_PUBLIC), _pem(private.public_key().public_bytes_raw().hex()))
     write_atomic(path, pem, mode=0o600)
 
 
+def _pem(public: str) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
 def _load(path: Path) -> SigningKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -114,7 +125,7 @@ def _load(path: Path) -> SigningKey:
         pem = stream.read(_MAX_PEM)
     try:
         private = serialization.load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         private = None  # the library's own message may quote the file
     if not isinstance(private, Ed25519PrivateKey):
         raise ConfigError(
@@ -126,16 +137,17 @@ def _load(path: Path) -> SigningKey:
 
 
 def _load_public(path: Path) -> str:
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
         with path.open("rb") as stream:
             public: object = serialization.load_pem_public_key(stream.read(_MAX_PEM))
-    except ValueError:
+    except (ValueError, OSError, UnsupportedAlgorithm):
         public = None
     if not isinstance(public, Ed25519PublicKey):
         raise ConfigError(
-            "expected an Ed25519 public key (PEM)", where=str(path), fix="remove the file from the trusted keys"
+            "expected an Ed25519 public key (PEM)", where=str(path), fix="take it out of the folder, or put it right"
         )
     return public.public_bytes_raw().hex()

@@ -1,20 +1,29 @@
-"""Small heads and sealed bundles, made without a trunk."""
+"""Small heads and sealed bundles, made without a trunk; homes copied from one that MLflow has set up."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import sqlite3
 import struct
+import time
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from trunkline.algorithms.trunks.card import Tap, TrunkCard
 from trunkline.core.digest import digest_bytes
+from trunkline.core.settings import Settings
 from trunkline.core.types.gate import GateCheck, GateReport
 from trunkline.core.types.head import TrainedHead
 from trunkline.platform.registry import bundle, keys
+from trunkline.platform.registry.registry import Registry
 
 CARD = TrunkCard(
     name="test-trunk",
@@ -81,6 +90,21 @@ def make_bundle(home: Path, *checks: GateCheck, name: str = "steel", seed: int =
     )
 
 
+@pytest.fixture(scope="session")
+def make() -> SimpleNamespace:
+    """The functions above, for tests."""
+    return SimpleNamespace(
+        card=CARD,
+        scenario=SCENARIO,
+        dataset=DATASET,
+        png=png,
+        head=make_head,
+        check=make_check,
+        report=make_report,
+        bundle=make_bundle,
+    )
+
+
 @pytest.fixture
 def write_bundle(home: Path, tmp_path: Path) -> Callable[..., Path]:
     """Writes a sealed bundle into a file of its own."""
@@ -91,3 +115,91 @@ def write_bundle(home: Path, tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home without models, where MLflow's tables and the key are."""
+    folder = tmp_path_factory.mktemp("template") / "home"
+    keys.signing_key(folder)
+    Registry(Settings(home=folder)).tracking.client()
+    return _at_rest(folder)
+
+
+@pytest.fixture
+def ready(template: Path, home: Path) -> Path:
+    """A home of this test alone, where MLflow's tables and the key are."""
+    shutil.copytree(template, home)
+    return home
+
+
+@pytest.fixture(scope="session")
+def stock(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with steel@1 and @2 (champion), @3 (challenger), @4 (failed), and 铜 copper@1."""
+    folder = tmp_path_factory.mktemp("stock") / "home"
+    shutil.copytree(template, folder)
+    registry, path = Registry(Settings(home=folder)), folder / "given.tlb"
+    page = folder / "reports" / "page.html"
+    page.parent.mkdir()
+    page.write_text("<p>steel</p>")
+    failed = make_check("failed", value=0.8)
+    given = [
+        ("steel", 1, 0.91, (), "champion", "first"),
+        ("steel", 2, 0.95, (), "champion", "better"),
+        ("steel", 3, 0.97, (), "challenger", "to compare"),
+        ("steel", 4, 0.8, (failed,), None, ""),
+        ("铜 copper", 5, 0.9, (), None, ""),
+    ]
+    for name, seed, accuracy, checks, alias, why in given:
+        path.write_bytes(make_bundle(folder, *checks, name=name, seed=seed, accuracy=accuracy))
+        metrics = {"accuracy": accuracy, "latency_ms_p95": 3.5, "recall_min": None}
+        registry.register(path, page, metrics=metrics, params={"images": 40}, promote=alias, who="ann", why=why)
+    path.unlink()
+    return _at_rest(folder)
+
+
+@pytest.fixture
+def stocked(stock: Path, home: Path) -> Path:
+    """A copy of the home with models, of this test alone."""
+    shutil.copytree(stock, home)
+    return home
+
+
+def _at_rest(folder: Path) -> Path:
+    """Everything that MLflow wrote brought into the main file, so that the folder can be copied."""
+    with closing(sqlite3.connect(folder / "mlflow.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def in_child() -> Callable[[Callable[[], object]], Callable[[], int]]:
+    """Runs a function in a process of its own, forked, since importing MLflow anew takes seconds.
+
+    Called with the function; what it gives waits for the process: its exit status, or minus the signal's number.
+    """
+
+    def start(work: Callable[[], object]) -> Callable[[], int]:
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                work()
+                status = 0
+            finally:
+                os._exit(status)
+
+        def wait() -> int:
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
+                done, status = os.waitpid(child, os.WNOHANG)
+                if done:
+                    return os.waitstatus_to_exitcode(status)
+                time.sleep(0.002)
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise TimeoutError("a child process did not end within a minute")
+
+        return wait
+
+    return start

@@ -1,0 +1,1 @@
+"""Data: layouts in and out, snapshots, splits, inspection."""

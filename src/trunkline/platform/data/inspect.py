@@ -1,0 +1,168 @@
+"""Inspection: what a person should look at in a data set before trusting a model made from it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from trunkline.core.types.dataset import Dataset, Finding, Sample, Severity
+
+IMBALANCE = 10
+"""The largest class has so many times the images of the smallest."""
+FEW_TEST_IMAGES = 10
+"""With fewer test images, even a perfect recall has a 95 % interval that reaches under 0.72 (Wilson, 1927)."""
+SMALLEST_SIDE = 12
+LONGEST_SHAPE = 20
+"""Longer side over shorter: the trunk sees a square, and would see such an image as a blur."""
+_MOST = 500  # images listed in one finding; its message says how many there are
+_DOUBT = 0.5  # the other label is likelier than not
+_UNLIKELY = 0.1  # and the given one is out of the question, so that a weak model does not doubt everything
+
+
+def look(dataset: Dataset, groups: np.ndarray) -> list[Finding]:
+    """Findings on images and labels, before anything is fitted.
+
+    Args:
+        dataset: With its splits.
+        groups: Near-duplicate group of each sample, shape (n,).
+    """
+    return [*_shapes(dataset), *_alike(dataset, groups), *_balance(dataset)]
+
+
+def _shapes(dataset: Dataset) -> Iterable[Finding]:
+    odd = [
+        sample
+        for sample in dataset.samples
+        if sample.width
+        and (
+            min(sample.width, sample.height) < SMALLEST_SIDE
+            or max(sample.width, sample.height) > LONGEST_SHAPE * min(sample.width, sample.height)
+        )
+    ]
+    if odd:
+        text = (
+            f"{_count(len(odd), 'image has', 'images have')} an absurd size: a side under {SMALLEST_SIDE} pixels, or "
+            f"one side over {LONGEST_SHAPE} times the other"
+        )
+        sizes = {"sizes": [f"{sample.width} x {sample.height}" for sample in odd[:_MOST]]}
+        yield _finding("absurd-size", "warning", text, odd, sizes)
+
+
+def _alike(dataset: Dataset, groups: np.ndarray) -> Iterable[Finding]:
+    members: dict[int, list[Sample]] = defaultdict(list)
+    for sample, group in zip(dataset.samples, groups.tolist(), strict=True):
+        members[group].append(sample)
+    several = [same for same in members.values() if len(same) > 1]
+    if several:
+        samples = [sample for same in several for sample in same]
+        text = f"{len(samples)} images are nearly the same as another, in {_count(len(several), 'group', 'groups')}"
+        ends = np.cumsum([len(same) for same in several]).tolist()
+        yield _finding("near-duplicate", "info", f"{text}; a group is never parted by a split", samples, {"ends": ends})
+    torn = [sample for same in several if len({s.labels for s in same}) > 1 for sample in same]
+    if torn:
+        text = f"{len(torn)} images are nearly the same as one under another label"
+        yield _finding("same-picture-two-labels", "warning", text, torn, _labels_of(torn))
+
+
+def _balance(dataset: Dataset) -> Iterable[Finding]:
+    counts = dataset.counts()
+    if not counts:
+        return
+    most, least = (pick(counts, key=lambda label: (counts[label], label)) for pick in (max, min))
+    if counts[least] and counts[most] >= IMBALANCE * counts[least]:
+        text = f"{most} has {counts[most]} images and {least} has {counts[least]}"
+        yield Finding("imbalance", "warning", text, detail={"counts": counts})
+    tested = dataset.counts(dataset.split("test"))
+    few = {label: count for label, count in tested.items() if count < FEW_TEST_IMAGES}
+    if few:
+        named = ", ".join(f"{label} ({count})" for label, count in sorted(few.items(), key=lambda row: row[1])[:12])
+        text = f"too few test images to measure {_count(len(few), 'label', 'labels')} well: {named}"
+        yield Finding("too-few", "warning", text, detail={"test_images": few, "wanted": FEW_TEST_IMAGES})
+
+
+def doubtful_labels(samples: Sequence[Sample], labels: Sequence[str], scores: np.ndarray) -> list[Finding]:
+    """Labels that are likely wrong, most likely first, from scores of a model that never saw the image.
+
+    Confident learning (Northcutt, Jiang and Chuang, JAIR 2021): a label is doubted when the model gives another one at
+    least the confidence that it has, on average, on images of that other label, and hardly any to the given one.
+
+    Args:
+        samples: n images with one label each.
+        labels: The k labels, in the order of the columns.
+        scores: Held-out probabilities of shape (n, k).
+    """
+    if not len(samples):
+        return []
+    index = {label: column for column, label in enumerate(labels)}
+    given = np.array([index.get(sample.labels[0], -1) if sample.labels else -1 for sample in samples])
+    known = given >= 0
+    bars = np.full(len(labels), np.inf)
+    for column in np.unique(given[known]).tolist():
+        bars[column] = scores[given == column, column].mean()
+    best = scores.argmax(axis=1)
+    rows = np.arange(len(samples))
+    own = scores[rows, np.maximum(given, 0)]
+    doubted = known & (best != given) & (scores[rows, best] >= np.maximum(bars[best], _DOUBT)) & (own <= _UNLIKELY)
+    order = sorted(np.nonzero(doubted)[0].tolist(), key=lambda row: (own[row] - scores[row, best[row]], row))
+    if not order:
+        return []
+    chosen = [samples[row] for row in order]
+    count = _count(len(order), "label is", "labels are")
+    text = f"{count} likely wrong: the model, without having seen them, says another"
+    detail = {
+        "given": [samples[row].labels[0] for row in order[:_MOST]],
+        "said": [labels[best[row]] for row in order[:_MOST]],
+        "confidence": [round(float(scores[row, best[row]]), 3) for row in order[:_MOST]],
+    }
+    return [_finding("label-likely-wrong", "warning", text, chosen, detail)]
+
+
+def doubtful_sets(samples: Sequence[Sample], labels: Sequence[str], scores: np.ndarray) -> list[Finding]:
+    """As `doubtful_labels`, for images with any number of labels: each label is doubted by itself.
+
+    Args:
+        samples: n images.
+        labels: The k labels, in the order of the columns.
+        scores: Held-out probabilities of shape (n, k).
+    """
+    if not len(samples):
+        return []
+    has = np.array([[label in sample.labels for label in labels] for sample in samples])
+    rows: dict[int, list[str]] = defaultdict(list)
+    worst: Counter[int] = Counter()
+    for column, label in enumerate(labels):
+        with_it, without = scores[has[:, column], column], scores[~has[:, column], column]
+        if not len(with_it) or not len(without):
+            continue
+        missed = ~has[:, column] & (scores[:, column] >= max(with_it.mean(), _DOUBT))
+        extra = has[:, column] & (scores[:, column] <= min(without.mean(), 1 - _DOUBT))
+        for row in np.nonzero(missed | extra)[0].tolist():
+            rows[row].append(f"{'lacks' if missed[row] else 'has'} {label}")
+            worst[row] = max(worst[row], int(1000 * abs(float(scores[row, column]) - float(has[row, column]))))
+    if not rows:
+        return []
+    order = sorted(rows, key=lambda row: (-worst[row], row))
+    count = _count(len(order), "image are", "images are")
+    text = f"the labels of {count} likely wrong, says the model without having seen them"
+    detail = {"doubts": [", ".join(rows[row]) for row in order[:_MOST]]}
+    return [_finding("label-likely-wrong", "warning", text, [samples[row] for row in order], detail)]
+
+
+def _labels_of(samples: Sequence[Sample]) -> dict[str, list[str]]:
+    return {"labels": [", ".join(sample.labels) for sample in samples[:_MOST]]}
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def _finding(
+    kind: str, severity: Severity, message: str, samples: Sequence[Sample], detail: Mapping[str, object] | None = None
+) -> Finding:
+    shown = samples[:_MOST]
+    return Finding(
+        kind, severity, message, tuple(s.image for s in shown), tuple(s.name for s in shown),
+        {"count": len(samples), **(detail or {})},
+    )  # fmt: skip

@@ -1,0 +1,220 @@
+"""Images and data sets of one home, in Lance: each image once, each data set version for good."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from trunkline.core.errors import NotFoundError
+from trunkline.core.files import locked
+from trunkline.core.types.dataset import Box, Dataset, Finding, Sample
+from trunkline.platform.tables import exists, open_table, write_table
+
+if TYPE_CHECKING:
+    from trunkline.core.settings import Settings
+
+_CHUNK_BYTES = 64 << 20
+
+
+class ImageStore:
+    """`HOME/images.lance`: digest and file bytes; an image is kept once, whatever data sets it is in."""
+
+    def __init__(self, home: Path) -> None:
+        self.path = home / "images.lance"
+        self._lock = home / "locks" / "images.lock"
+        self._rows: dict[bytes, int] | None = None
+        self._table: Any = None
+
+    def _load(self) -> dict[bytes, int]:
+        if self._rows is None:
+            self._rows = {}
+            if exists(self.path):
+                self._table = open_table(self.path)
+                column = self._table.to_table(columns=["image"])["image"].to_pylist()
+                self._rows = {image: row for row, image in enumerate(column)}
+        return self._rows
+
+    def has(self, image: str) -> bool:
+        """Whether an image is kept here."""
+        return bytes.fromhex(image) in self._load()
+
+    def add(self, pairs: Iterable[tuple[str, bytes]]) -> None:
+        """Keep images that are not here yet; written every 64 MB.
+
+        Raises:
+            StorageError: When the disk is full; what was written before stays.
+        """
+        batch: list[tuple[bytes, bytes]] = []
+        size = 0
+        for digest, data in pairs:
+            batch.append((bytes.fromhex(digest), data))
+            size += len(data)
+            if size >= _CHUNK_BYTES:
+                self._append(batch)
+                batch, size = [], 0
+        self._append(batch)
+
+    def _append(self, batch: Sequence[tuple[bytes, bytes]]) -> None:
+        if not batch:
+            return
+        import pyarrow as pa
+
+        with locked(self._lock):
+            self._rows = None
+            rows = self._load()
+            fresh = {key: data for key, data in batch if key not in rows}
+            if not fresh:
+                return
+            table = pa.table(
+                {
+                    "image": pa.array(list(fresh), pa.binary(32)),
+                    "data": pa.array(list(fresh.values()), pa.large_binary()),
+                }
+            )
+            self._table = write_table(self.path, table)
+            for key in fresh:
+                rows[key] = len(rows)
+
+    def read(self, images: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Digest and file bytes of images, in the order asked for, a bounded number at a time.
+
+        Raises:
+            NotFoundError: On an image that is not kept here.
+        """
+        rows = self._load()
+        for start in range(0, len(images), 256):
+            part = images[start : start + 256]
+            missing = [image for image in part if bytes.fromhex(image) not in rows]
+            if missing:
+                raise NotFoundError("image", missing[0], ())
+            unique = sorted({rows[bytes.fromhex(image)] for image in part})
+            place = {row: i for i, row in enumerate(unique)}
+            data = self._table.take(unique, columns=["data"])["data"]
+            for image in part:
+                yield image, data[place[rows[bytes.fromhex(image)]]].as_py()
+
+
+class DataStore:
+    """`HOME/datasets/NAME.lance`: one row a sample; a Lance version is a version of the data set."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.home = settings.home
+        self.root = settings.home / "datasets"
+
+    def _path(self, name: str) -> Path:
+        """Any name is one safe file name, also where the file system does not tell case apart."""
+        safe = "".join(f"%{ord(c):02X}" if c.isupper() else c for c in quote(name, safe=" ").replace("%", "%25"))
+        return self.root / f"{safe[:180]}.lance"
+
+    def names(self) -> list[str]:
+        """Names of all data sets, sorted."""
+        return sorted(
+            json.loads(open_table(path).schema.metadata[b"trunkline"])["name"]
+            for path in self.root.glob("*.lance")
+            if exists(path)
+        )
+
+    def versions(self, name: str) -> list[int]:
+        """Versions of a data set, from 1; empty when there is none of that name."""
+        path = self._path(name)
+        return [v["version"] for v in open_table(path).versions()] if exists(path) else []
+
+    def save(self, dataset: Dataset) -> Dataset:
+        """Keep a data set under its name as the next version; the same content as the newest is not kept twice.
+
+        Returns:
+            The data set with its version.
+
+        Raises:
+            StorageError: When the disk is full or cannot be written.
+        """
+        import pyarrow as pa
+
+        path = self._path(dataset.name)
+        with locked(self.home / "locks" / "datasets.lock"):
+            if exists(path):
+                newest = self.load(dataset.name)
+                if newest.digest == dataset.digest:
+                    return newest
+            meta = {
+                "name": dataset.name, "digest": dataset.digest, "format": dataset.format,
+                "labels": list(dataset.labels), "findings": [finding.to_json() for finding in dataset.findings],
+            }  # fmt: skip
+            rows = {
+                "image": pa.array([bytes.fromhex(s.image) for s in dataset.samples], pa.binary(32)),
+                "name": pa.array([s.name for s in dataset.samples], pa.string()),
+                "labels": pa.array([list(s.labels) for s in dataset.samples], pa.list_(pa.string())),
+                "boxes": pa.array([_boxes_json(s) for s in dataset.samples], pa.string()),
+                "split": pa.array([s.split for s in dataset.samples], pa.string()),
+                "width": pa.array([s.width for s in dataset.samples], pa.int32()),
+                "height": pa.array([s.height for s in dataset.samples], pa.int32()),
+            }
+            # Facts of a version are in a column, since Lance keeps one schema metadata for all versions.
+            rows["facts"] = pa.array([json.dumps(meta)] + [None] * (len(dataset.samples) - 1), pa.string())
+            table = pa.table(rows).replace_schema_metadata({"trunkline": json.dumps({"name": dataset.name})})
+            version = write_table(path, table, overwrite=True).version
+        return _with_version(dataset, version)
+
+    def load(self, name: str, version: int | None = None) -> Dataset:
+        """A data set by name; the newest version when none is given.
+
+        Raises:
+            NotFoundError: When there is no such name or version.
+        """
+        path = self._path(name)
+        if not exists(path):
+            raise NotFoundError("data set", name, self.names())
+        known = self.versions(name)
+        if version is not None and version not in known:
+            raise NotFoundError(f"version of data set {name!r}", str(version), map(str, known))
+        table = open_table(path, version)
+        columns = table.to_table().to_pydict()
+        meta = json.loads(columns["facts"][0])
+        samples = tuple(
+            Sample(image.hex(), label_name, tuple(labels), _boxes(boxes), split, width, height)
+            for image, label_name, labels, boxes, split, width, height in zip(
+                *(columns[c] for c in ("image", "name", "labels", "boxes", "split", "width", "height")), strict=True
+            )
+        )
+        findings = tuple(Finding.from_json(row) for row in meta["findings"])
+        return Dataset(meta["name"], table.version, samples, tuple(meta["labels"]), findings, meta["format"])
+
+    def by_ref(self, ref: str) -> Dataset:
+        """A data set by `NAME` or `NAME@VERSION`.
+
+        Raises:
+            NotFoundError: When there is none.
+        """
+        name, at, version = ref.rpartition("@")
+        if at and version.isdigit():
+            return self.load(name, int(version))
+        return self.load(ref)
+
+    def by_digest(self, name: str, digest: str) -> Dataset:
+        """The version of a data set that has a digest.
+
+        Raises:
+            NotFoundError: When no version has it.
+        """
+        known = []
+        for version in reversed(self.versions(name)):
+            dataset = self.load(name, version)
+            if dataset.digest == digest:
+                return dataset
+            known.append(dataset.digest)
+        raise NotFoundError(f"digest of data set {name!r}", digest, known)
+
+
+def _with_version(dataset: Dataset, version: int) -> Dataset:
+    return Dataset(dataset.name, version, dataset.samples, dataset.labels, dataset.findings, dataset.format)
+
+
+def _boxes_json(sample: Sample) -> str:
+    return json.dumps([[b.label, b.x1, b.y1, b.x2, b.y2] for b in sample.boxes]) if sample.boxes else ""
+
+
+def _boxes(text: str) -> tuple[Box, ...]:
+    return tuple(Box(*row) for row in json.loads(text)) if text else ()

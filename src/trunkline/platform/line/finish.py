@@ -1,0 +1,322 @@
+"""The last stations of one scenario: gate, pack, report, register."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trunkline.core.digest import canonical_json, digest_json, short
+from trunkline.core.files import write_atomic
+from trunkline.core.types.gate import GateCheck, GateReport
+from trunkline.core.types.scenario import Limit
+from trunkline.platform.line import gate, latency
+from trunkline.platform.line.gate import Measured
+from trunkline.platform.line.results import BuildResult
+from trunkline.platform.registry import bundle as bundles
+from trunkline.platform.registry.keys import signing_key
+from trunkline.platform.registry.versions import CHALLENGER, CHAMPION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trunkline.core.types.bundle import Bundle
+    from trunkline.core.types.dataset import Finding, Sample
+    from trunkline.platform.line.job import Job
+    from trunkline.platform.registry.registry import Registry
+    from trunkline.platform.registry.versions import ModelVersion
+
+_KB = 1024
+_PREVIEW = 8
+
+
+@dataclass(frozen=True)
+class Gated:
+    """What the gate gives.
+
+    Attributes:
+        candidate: The packed head that was measured.
+        measured: Its answers on the test images.
+        report: The checks on answers, latency, budget and champion; the size is checked when the bundle is sealed.
+        machine: Figures that depend on the machine: latencies in milliseconds.
+        findings: Those of the data set, and the labels that the model doubts.
+    """
+
+    candidate: bytes
+    measured: Measured
+    report: GateReport
+    machine: dict[str, float]
+    findings: tuple[Finding, ...]
+
+
+def finish(job: Job, registry: Registry, who: str) -> BuildResult:
+    """Measure, seal, describe and register one model.
+
+    Args:
+        job: With its fitted head.
+        registry: Where the model goes.
+        who: Name for the audit log.
+    """
+    from trunkline.platform.line.report.assemble import write_report
+
+    shop, costs = job.shop, job.costs
+    with shop.meter.station("gate", costs):
+        gated = measure(job)
+    with shop.meter.station("pack", costs):
+        sealed, report = pack(job, gated)
+        bundle = bundles.read(sealed)
+        path = shop.settings.home / "bundles" / f"{bundle.digest}.tlb"
+        if not path.exists():
+            write_atomic(path, sealed)
+        dataset = shop.data.save(job.dataset)
+    gated = replace(gated, report=report)
+    alias = alias_of(job, report)
+    with shop.meter.station("report", costs):
+        page = write_report(job, gated, bundle)
+    with shop.meter.station("register", costs):
+        version = registry.register(
+            path,
+            page,
+            metrics=_metrics(job, gated, bundle),
+            params=_params(job),
+            promote=alias,
+            who=who,
+            why=_why(job, alias),
+        )
+    result = _result(job, gated, bundle, path, page)
+    result = replace(result, version=version.version, alias=alias or "", dataset=f"{dataset.name}@{dataset.version}")
+    job.keep_result(result)
+    return result
+
+
+def measure(job: Job) -> Gated:
+    """Pack the head, read it back, and measure what was packed on the test images."""
+    scenario, trunk = job.scenario, job.trunk
+    candidate = bundles.candidate(
+        job.fitted.head,
+        name=scenario.name,
+        trunk=trunk.card,
+        scenario=digest_json(content_of(job)),
+        dataset=job.dataset.digest,
+        data_licence=scenario.licence,
+    )
+    head = bundles.open_candidate(candidate)
+    rows = job.rows("test")
+    targets = tuple(job.dataset.samples[row].labels for row in rows)
+    table = job.table.take(rows)
+    measured = gate.measure(head, table, targets)
+    checks = gate.quality_checks(scenario, measured)
+    figures, timed = _latency(job, head, rows)
+    checks += timed
+    if scenario.gates.get("champion") and job.champion is not None:
+        checks.append(_against(job, measured, job.champion))
+    if scenario.budget is not None:
+        spent = job.costs.cpu / 60
+        limit = Limit(op="<=", value=scenario.budget.cpu_minutes)
+        checks.append(gate.check("cpu_minutes", limit, spent, spent, spent, "CPU minutes up to the gate"))
+    report = gate.report(measured, job.dataset.digest, checks)
+    findings = (*job.dataset.findings, *_doubts(job, measured, rows))
+    job.dataset = replace(job.dataset, findings=findings)
+    return Gated(candidate, measured, report, figures, findings)
+
+
+def content_of(job: Job) -> dict[str, Any]:
+    """The scenario without its places: what was asked for, wherever the images lie."""
+    row = job.scenario.model_dump(mode="json")
+    return {**row, "data": [source["format"] for source in row["data"]]}
+
+
+def _latency(job: Job, head: Any, rows: Sequence[int]) -> tuple[dict[str, float], list[GateCheck]]:
+    asked = job.scenario.limit("latency_ms_p95") is not None
+    count = latency.WHOLE + 1 if asked else latency.PARTS
+    chosen = [job.images[rows[i % len(rows)]] for i in range(count)] if asked else [job.images[r] for r in rows[:count]]
+    images = [data for _, data in job.read_images(chosen)]
+    if asked:
+        times = latency.whole_ms(job.shop, job.trunk, head, images)
+    else:
+        times = latency.parts_ms(job.shop, job.trunk, head, images, job.table.take(rows[:1]))
+    return gate.latency_checks(job.scenario, times)
+
+
+def _against(job: Job, measured: Measured, version: ModelVersion) -> GateCheck:
+    """The new head against the champion, both on the champion's own frozen test images."""
+    champion = bundles.read(version.path)
+    reference = f"{version.ref} (champion)"
+    frozen = job.champion_dataset(version)
+    if frozen is None:
+        return GateCheck(
+            "champion", 0.0, 0.0, 0.0, "no-worse", "failed",
+            note=f"the test images of {reference} are not in this home, so the two cannot be compared",
+        )  # fmt: skip
+    learned = {job.images[row] for row in job.rows("train")}
+    samples = [sample for sample in frozen.split("test") if sample.image not in learned]
+    if not samples or champion.task != job.scenario.task:
+        why = "is of another task" if samples else "was tested only on images that this data now brings to learn from"
+        return GateCheck("champion", 0.0, 0.0, 0.0, "no-worse", "failed", note=f"{reference} {why}")
+    old = gate.measure(champion.head, _table(job, samples, champion.trunk.digest, champion.task), _targets(samples))
+    new = gate.measure(measured.head, _table(job, samples, job.trunk.card.digest, job.scenario.task), _targets(samples))
+    return gate.champion_check(new, old, reference)
+
+
+def _targets(samples: Sequence[Sample]) -> tuple[tuple[str, ...], ...]:
+    return tuple(sample.labels for sample in samples)
+
+
+def _table(job: Job, samples: Sequence[Sample], trunk: str, task: str) -> Any:
+    """Features of a champion's test images, embedded when they are not there (another trunk, an older home)."""
+    from trunkline.algorithms.heads import HEADS
+
+    store = job.shop.features(job.shop.trunk_of(trunk))
+    dense = HEADS.load(task)().dense
+    images = [sample.image for sample in samples]
+    missing = store.missing(images, dense=dense)
+    if missing:
+        store.embed(missing, read=job.read_images, dense=dense)
+    return store.table(images, dense=dense)
+
+
+def _doubts(job: Job, measured: Measured, test_rows: Sequence[int]) -> list[Finding]:
+    """Labels that are likely wrong, from held-out scores of the training images and answers on the test images."""
+    import numpy as np
+
+    from trunkline.platform.data.inspect import doubtful_labels, doubtful_sets
+
+    if job.scenario.task == "anomaly":
+        return []
+    rows = [*job.rows("train"), *test_rows]
+    scores = np.concatenate([job.fitted.cv_scores, measured.scores.probabilities])
+    judge = doubtful_sets if job.scenario.task == "multilabel" else doubtful_labels
+    return judge([job.dataset.samples[row] for row in rows], job.dataset.labels, scores)
+
+
+def pack(job: Job, gated: Gated) -> tuple[bytes, GateReport]:
+    """Seal the candidate with its figures; the size is a figure of its own, so it is sealed until that is true."""
+    from trunkline.platform.line.report.pictures import preview
+
+    key = signing_key(job.shop.settings.home)
+    limit = job.scenario.limit("bundle_kb")
+    sheet = preview([image for _, image in pictures(job, preview_images(job))])
+    rows = {
+        "per_class": [row.to_json() for row in gated.measured.metrics.per_class],
+        "confusion": gated.measured.metrics.confusion,
+        "findings": [
+            {"kind": f.kind, "severity": f.severity, "images": list(f.images[:_PREVIEW]), "count": _many(f)}
+            for f in gated.findings
+        ],
+        "train_images": len(job.rows("train")),
+    }
+    report, size = gated.report, 0.0
+    while True:
+        sealed = bundles.seal(
+            gated.candidate,
+            key=key,
+            report=report,
+            test_images=len(gated.measured.targets),
+            preview=sheet,
+            report_json=rows,
+        )
+        now = round(len(sealed) / _KB, 1)
+        if limit is None or now <= size:
+            return sealed, report
+        size = now
+        checked = gate.check("bundle_kb", limit, size, size, size)
+        others = tuple(check for check in report.checks if check.name != "bundle_kb")
+        report = replace(report, checks=(*others, checked))
+
+
+def _many(finding: Finding) -> int:
+    return max(len(finding.images), len(finding.names))
+
+
+def preview_images(job: Job) -> list[str]:
+    """A few training images, labels in turn; they follow from content alone."""
+    by_label: dict[str, list[str]] = {}
+    for row in job.rows("train"):
+        sample = job.dataset.samples[row]
+        by_label.setdefault(sample.labels[0] if sample.labels else "", []).append(sample.image)
+    ranked = [sorted(images) for _, images in sorted(by_label.items())]
+    longest = max(map(len, ranked))
+    return [images[i] for i in range(longest) for images in ranked if i < len(images)][:_PREVIEW]
+
+
+def pictures(job: Job, images: Sequence[str]) -> list[tuple[str, Any]]:
+    """Digest and decoded picture of images."""
+    from trunkline.core.images import decode
+
+    limit = job.shop.settings.max_pixels
+    return [(image, decode(data, max_pixels=limit)) for image, data in job.read_images(images)]
+
+
+def alias_of(job: Job, report: GateReport) -> str | None:
+    """What the new version becomes: champion when it is the first that passed, or was shown to be no worse.
+
+    A model that passed without having been compared waits as the challenger for somebody to promote it.
+    """
+    if not report.passed:
+        return None
+    compared = any(check.name == "champion" for check in report.checks)
+    return CHAMPION if job.champion is None or compared else CHALLENGER
+
+
+def _why(job: Job, alias: str | None) -> str:
+    if alias == CHAMPION:
+        return "passed its gate, no worse than the champion" if job.champion else "the first that passed its gate"
+    return "passed its gate; not compared with the champion" if alias else ""
+
+
+def _metrics(job: Job, gated: Gated, bundle: Bundle) -> dict[str, float]:
+    return {
+        **gated.report.metrics,
+        **gated.machine,
+        "bundle_kb": round(bundle.size / _KB, 1),
+        "cpu_seconds": round(job.costs.cpu, 4),
+        "test_images": len(gated.measured.targets),
+        "train_images": len(job.rows("train")),
+    }
+
+
+def _params(job: Job) -> dict[str, Any]:
+    scenario = job.scenario
+    return {
+        "task": scenario.task,
+        "trunk": job.trunk.card.name,
+        "images": len(job.dataset.samples),
+        "labels": len(job.dataset.labels),
+        "dataset": short(job.dataset.digest),
+        "rung": job.fitted.head.config.get("rung", ""),
+        "operating_point": canonical_json(scenario.operating_point.model_dump(exclude_none=True)).decode(),
+        "gates": canonical_json(scenario.gates).decode(),
+    }
+
+
+def _result(job: Job, gated: Gated, bundle: Bundle, path: Path, page: Path) -> BuildResult:
+    report = gated.report
+    return BuildResult(
+        scenario=job.scenario.name,
+        task=job.scenario.task,
+        status="passed" if report.passed else "failed",
+        name=bundle.name,
+        version=0,
+        digest=bundle.digest,
+        bundle=str(path),
+        images=len(job.dataset.samples),
+        classes=len(job.dataset.labels),
+        metrics=_metrics(job, gated, bundle),
+        gates=[check.to_json() for check in report.checks],
+        seconds=job.costs.wall_by_station(),
+        cpu_seconds=round(job.costs.cpu, 4),
+        bundle_bytes=bundle.size,
+        rung=str(job.fitted.head.config.get("rung", "")),
+        report=str(page),
+        findings=[finding.to_json() for finding in gated.findings],
+        intervals={name: list(pair) for name, pair in report.intervals.items()},
+        worst=_worst(gated),
+    )
+
+
+def _worst(gated: Gated) -> dict[str, Any]:
+    rows = [row for row in gated.measured.metrics.per_class if row.n]
+    if not rows:
+        return {}
+    row = min(rows, key=lambda one: (one.recall, one.label))
+    return {"label": row.label, "recall": row.recall}

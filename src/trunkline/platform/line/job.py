@@ -1,0 +1,291 @@
+"""One scenario on its way through the line, up to its fitted head; `finish.py` has the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from trunkline.core.digest import canonical_json, digest_json
+from trunkline.core.errors import DataError, NotFoundError
+from trunkline.core.files import write_atomic
+from trunkline.platform.data.fingerprint import fingerprint
+from trunkline.platform.line.meter import Costs
+from trunkline.platform.line.results import BuildResult, Listener
+from trunkline.platform.line.stations import RECIPE, StationStore
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from trunkline.algorithms.heads.base import FitJob, Fitted, Head
+    from trunkline.algorithms.trunks import Trunk
+    from trunkline.core.types.dataset import Dataset
+    from trunkline.core.types.features import FeatureTable
+    from trunkline.core.types.scenario import Scenario
+    from trunkline.platform.engine.features import FeatureStore
+    from trunkline.platform.line.workshop import Workshop
+    from trunkline.platform.registry.registry import Registry
+    from trunkline.platform.registry.versions import ModelVersion
+
+
+class Job:
+    """A scenario with what its stations have given so far.
+
+    Args:
+        scenario: What is asked for.
+        shop: What all jobs of the run share.
+
+    Attributes:
+        costs: What it has cost by station.
+        embedded: Its images that the trunk really ran on.
+        dead: It cannot be built; its error is with the line.
+    """
+
+    def __init__(self, scenario: Scenario, shop: Workshop) -> None:
+        self.scenario = scenario
+        self.shop = shop
+        self.costs = Costs()
+        self.embedded = 0
+        self.dead = False
+        self.trunk: Trunk
+        self.dataset: Dataset
+        self.groups: np.ndarray
+        self.champion: ModelVersion | None = None
+        self._table: FeatureTable | None = None
+        self._fitted: Fitted | None = None
+
+    @cached_property
+    def head_kind(self) -> Head:
+        """The head of the scenario's task."""
+        from trunkline.algorithms.heads import HEADS
+
+        kind: Head = HEADS.load(self.scenario.task)()
+        return kind
+
+    @cached_property
+    def _key(self) -> str:
+        """Digest of everything that the result follows from, told without reading an image."""
+        from trunkline.algorithms.trunks import stamp
+
+        scenario, settings = self.scenario, self.shop.settings
+        return digest_json(
+            {
+                "recipe": RECIPE,
+                "scenario": scenario.model_dump(mode="json"),
+                "sources": fingerprint(scenario.data, self.shop.walked),
+                "trunk": stamp(scenario.trunk, settings.home, where=self._where("trunk")),
+                "max_pixels": settings.max_pixels,
+            }
+        )
+
+    def _where(self, field: str) -> str:
+        return f"scenario {self.scenario.name}: {field}"
+
+    def unchanged(self, registry: Registry) -> BuildResult | None:
+        """The result of the same scenario on the same files, if its model is still there."""
+        from pathlib import Path
+
+        path = self.shop.settings.home / "results" / f"{self._key}.json"
+        try:
+            known = BuildResult.from_json(json.loads(path.read_bytes()))
+            there = registry.find(f"{known.name}@{known.version}").digest == known.digest
+        except (FileNotFoundError, ValueError, TypeError, NotFoundError):  # never built, or not there any more
+            return None
+        return known.unchanged() if there and Path(known.bundle).exists() and Path(known.report).exists() else None
+
+    def keep_result(self, result: BuildResult) -> None:
+        """Remember the result for `unchanged`."""
+        write_atomic(self.shop.settings.home / "results" / f"{self._key}.json", canonical_json(result.to_json()))
+
+    def intake(self, listener: Listener) -> None:
+        """Read the sources, and look at them as the task does.
+
+        Raises:
+            DataError: When nothing can be learned from them.
+        """
+        from trunkline.platform.data.view import for_task
+
+        scenario, shop = self.scenario, self.shop
+        # Outside the costs: its export is done once a machine, not for this scenario.
+        self.trunk = shop.trunk(scenario.trunk, where=self._where("trunk"))
+        with shop.meter.station("intake", self.costs):
+            raw = shop.intake.take_in(
+                scenario.data,
+                name=scenario.name,
+                progress=lambda done, total: listener.advance("read", done, total, "images"),
+            )
+            seen = for_task(raw, scenario.task, scenario.labels)
+            # By content: what files are called must not change a single bit of the model.
+            self.dataset = replace(seen, samples=tuple(sorted(seen.samples, key=lambda sample: sample.image)))
+
+    @property
+    def dense(self) -> tuple[str, ...]:
+        return self.head_kind.dense
+
+    @property
+    def feature_key(self) -> tuple[str, tuple[str, ...]]:
+        """Jobs of one key are embedded together."""
+        return self.trunk.card.digest, self.dense
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Digests of its images."""
+        return tuple(sample.image for sample in self.dataset.samples)
+
+    @property
+    def features(self) -> FeatureStore:
+        return self.shop.features(self.trunk)
+
+    def read_images(self, images: Sequence[str]) -> Iterable[tuple[str, bytes]]:
+        """Digest and bytes of images."""
+        return self.shop.images.read(images)
+
+    @property
+    def table(self) -> FeatureTable:
+        """Features of all its images, in the order of the samples."""
+        if self._table is None:
+            self._table = self.features.table(self.images, dense=self.dense)
+        return self._table
+
+    @property
+    def feature_bytes(self) -> int:
+        """What its features weigh in memory."""
+        card = self.trunk.card
+        maps = sum(tap.channels * (card.size // tap.stride) ** 2 for tap in card.taps if tap.name in self.dense)
+        return 4 * len(self.dataset.samples) * (card.width + maps)
+
+    def rows(self, split: str) -> list[int]:
+        """Rows of the samples of one split."""
+        return [row for row, sample in enumerate(self.dataset.samples) if sample.split == split]
+
+    def inspect(self, registry: Registry) -> None:
+        """Find near-duplicates, put images aside for the gate, and say what a person should look at."""
+        import numpy as np
+
+        from trunkline.platform.data.inspect import look
+        from trunkline.platform.data.split import near_duplicates, split
+
+        scenario, stations = self.scenario, self.shop.stations
+        with self.shop.meter.station("inspect", self.costs):
+            self.champion = registry.champion(scenario.name)
+            frozen = self.frozen_images()
+            key = stations.key(
+                {
+                    "dataset": self.dataset.digest,
+                    "names": [sample.name for sample in self.dataset.samples],
+                    "trunk": self.trunk.card.digest,
+                    "split": scenario.split.model_dump(mode="json"),
+                    "frozen": sorted(frozen),
+                }
+            )
+            known = stations.get_json("inspect", key)
+            if known is None:
+                groups = near_duplicates(self.table.pooled, self.images)
+                parted = split(self.dataset, self.table, scenario.split, groups, frozen=frozen)
+                found = parted.findings[len(self.dataset.findings) :]
+                known = {
+                    "splits": [sample.split for sample in parted.samples],
+                    "groups": groups.tolist(),
+                    "findings": [finding.to_json() for finding in (*found, *look(parted, groups))],
+                }
+                stations.put_json("inspect", key, known)
+            self._part(known)
+            self.groups = np.asarray(known["groups"], np.int64)
+
+    def _part(self, known: dict[str, Any]) -> None:
+        from trunkline.core.types.dataset import Finding
+
+        samples = tuple(
+            replace(sample, split=side) for sample, side in zip(self.dataset.samples, known["splits"], strict=True)
+        )
+        findings = (*self.dataset.findings, *(Finding.from_json(row) for row in known["findings"]))
+        self.dataset = replace(self.dataset, samples=samples, findings=findings)
+        for side, purpose in (("train", "learn from"), ("test", "measure on")):
+            if not self.dataset.split(side):
+                raise DataError(
+                    f"expected images to {purpose}, found none: all are in the other part",
+                    where=self.scenario.name,
+                    fix="bring both a train and a test part, or neither: the line then splits the images itself",
+                )
+
+    def frozen_images(self) -> frozenset[str]:
+        """Images of the champion's test set: they are never learned from."""
+        if self.champion is None:
+            return frozenset()
+        dataset = self.champion_dataset(self.champion)
+        return frozenset(sample.image for sample in dataset.split("test")) if dataset is not None else frozenset()
+
+    def champion_dataset(self, champion: ModelVersion) -> Dataset | None:
+        """The data set that a champion was measured on, or None when this home does not have it."""
+        from trunkline.platform.registry.bundle import read
+
+        try:
+            test = read(champion.path).manifest.test
+            return self.shop.data.by_digest(self.scenario.name, test.dataset) if test else None
+        except NotFoundError:
+            return None
+
+    def fit_job(self) -> FitJob:
+        """What the head learns from."""
+        from trunkline.algorithms.heads.base import FitJob
+
+        rows = self.rows("train")
+        return FitJob(
+            name=self.scenario.name,
+            labels=self.dataset.labels,
+            table=self.table.take(rows),
+            targets=tuple(self.dataset.samples[row].labels for row in rows),
+            groups=self.groups[rows],
+            operating_point=self.scenario.operating_point,
+            seed=self.scenario.split.seed,
+            channels=tuple(tap.channels for tap in self.trunk.card.taps),
+        )
+
+    @cached_property
+    def _fit_key(self) -> str:
+        return StationStore.key(
+            {
+                "dataset": self.dataset.digest,
+                "images": list(self.images),
+                "trunk": self.trunk.card.digest,
+                "groups": self.groups.tolist(),
+                "task": self.scenario.task,
+                "operating_point": self.scenario.operating_point.model_dump(mode="json"),
+                "seed": self.scenario.split.seed,
+            }
+        )
+
+    def load_fitted(self) -> bool:
+        """Take the head from an earlier run on the same inputs; whether there is one."""
+        from trunkline.platform.line.kept import unpack_fitted
+
+        files = self.shop.stations.get("fit", self._fit_key)
+        if files is None:
+            return False
+        self._fitted = unpack_fitted(files)
+        return True
+
+    def keep_fitted(self, fitted: Fitted) -> None:
+        """Take the head, and keep it for a run that is started again."""
+        from trunkline.platform.line.kept import pack_fitted
+
+        self._fitted = fitted
+        self.shop.stations.put("fit", self._fit_key, pack_fitted(fitted))
+
+    @property
+    def fitted(self) -> Fitted:
+        """The fitted head.
+
+        Raises:
+            RuntimeError: Before `load_fitted` or `keep_fitted` gave one.
+        """
+        if self._fitted is None:
+            raise RuntimeError(f"{self.scenario.name}: expected a fitted head, got none yet")
+        return self._fitted
+
+    def release(self) -> None:
+        """Free the features."""
+        self._table = None
+        self._fitted = None

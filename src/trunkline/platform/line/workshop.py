@@ -1,0 +1,101 @@
+"""What the scenarios of one run share: stores, trunks, open sessions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trunkline.platform.data.intake import Intake
+from trunkline.platform.data.store import DataStore, ImageStore
+from trunkline.platform.engine.features import FeatureStore
+from trunkline.platform.line.meter import Meter
+from trunkline.platform.line.stations import StationStore
+
+if TYPE_CHECKING:
+    from trunkline.algorithms.trunks import Trunk, TrunkSession
+    from trunkline.core.settings import Settings
+
+_SINGLES = 24  # single images by which a trunk's latency is measured
+
+
+class Workshop:
+    """Opened once a run; each part is made when it is first needed.
+
+    Args:
+        settings: The machine's settings.
+
+    Attributes:
+        meter: Adds up what the whole run costs.
+        walked: Digests of the folders that were walked in this run.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.stations = StationStore(settings.home)
+        self.images = ImageStore(settings.home)
+        self.intake = Intake(settings, self.images)
+        self.walked: dict[Path, str] = {}
+        self.data = DataStore(settings)
+        self.meter = Meter()
+        self._trunks: dict[str, Trunk] = {}
+        self._features: dict[str, FeatureStore] = {}
+        self._sessions: dict[tuple[str, bool], TrunkSession] = {}
+        self._singles: dict[tuple[str, bool], list[float]] = {}
+
+    def trunk(self, spec: str, *, where: str | None = None) -> Trunk:
+        """The trunk of this name, or by its digest; exported on first use."""
+        from trunkline.algorithms.trunks import resolve
+
+        if spec not in self._trunks:
+            self._trunks[spec] = resolve(spec, self.settings.home, where=where)
+        return self._trunks[spec]
+
+    def trunk_of(self, digest: str) -> Trunk:
+        """The trunk with this digest."""
+        from trunkline.algorithms.trunks import by_digest
+
+        for trunk in self._trunks.values():
+            if trunk.card.digest == digest:
+                return trunk
+        return self._trunks.setdefault(digest, by_digest(digest, self.settings.home))
+
+    def features(self, trunk: Trunk) -> FeatureStore:
+        """The features of a trunk."""
+        if trunk.card.digest not in self._features:
+            self._features[trunk.card.digest] = FeatureStore(self.settings, trunk)
+        return self._features[trunk.card.digest]
+
+    def session(self, trunk: Trunk, *, dense: bool) -> TrunkSession:
+        """The trunk, open."""
+        from trunkline.algorithms.trunks import open_trunk
+
+        key = (trunk.card.digest, dense)
+        if key not in self._sessions:
+            self._sessions[key] = open_trunk(trunk, self.settings, dense=dense)
+        return self._sessions[key]
+
+    def trunk_ms(self, trunk: Trunk, *, dense: bool) -> Sequence[float]:
+        """Milliseconds that the trunk takes on single images; measured once a run: it is the same for all models."""
+        import numpy as np
+
+        key = (trunk.card.digest, dense)
+        if key not in self._singles:
+            session = self.session(trunk, dense=dense)
+            side = trunk.card.size
+            image: Any = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+            session.embed([image])
+            times = []
+            for _ in range(_SINGLES):
+                start = time.perf_counter()
+                session.embed([image])
+                times.append(1e3 * (time.perf_counter() - start))
+            self._singles[key] = times
+        return self._singles[key]
+
+    def close(self) -> None:
+        """Free the trunks."""
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()

@@ -1,0 +1,109 @@
+"""From what a user names to what answers: bundles, checked, on their trunks. Imports neither torch nor MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from trunkline.core.digest import short
+from trunkline.core.errors import BundleError, InputError, NotFoundError
+from trunkline.platform.engine.predictor import Model, Predictor
+from trunkline.platform.registry.bundle import check_trunk
+from trunkline.platform.registry.registry import Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trunkline.algorithms.trunks import Trunk
+    from trunkline.core.settings import Settings
+    from trunkline.core.types.bundle import Bundle
+    from trunkline.core.types.observation import Observation, Reading
+
+_MOST_PIXELS = 64_000_000
+"""Pixels of one batch of pictures, 192 MB; a larger picture is a batch of its own."""
+
+
+def predictors(ref: str, settings: Settings, *, warn: Callable[[str], None]) -> list[Predictor]:
+    """The models that a bundle file or a reference stands for, one predictor a trunk.
+
+    Args:
+        ref: A bundle file, or NAME[@VERSION|@ALIAS]; NAME may hold `*` and `?`.
+        settings: The home, threads, batch size, runtime.
+        warn: Told of each model whose gate failed or whose signer is not known.
+
+    Returns:
+        Predictors in the order in which their trunks are first needed; each holds its models in the order of names.
+
+    Raises:
+        NotFoundError: When nothing matches, with near names.
+        BundleError: When a bundle was changed, its trunk is not on this machine, or the one here is another.
+    """
+    models: dict[str, list[Model]] = {}
+    trunks: dict[str, Trunk] = {}
+    for bundle in Registry(settings).open_many(ref):
+        for sentence in bundle.warnings:
+            warn(sentence)
+        digest = bundle.trunk.digest
+        if digest not in trunks:
+            trunks[digest] = trunk_of(bundle, settings.home)
+        models.setdefault(digest, []).append(Model(bundle.digest, bundle.head, bundle.name))
+    return [Predictor(same, trunks[digest], settings) for digest, same in models.items()]
+
+
+def observe(opened: Sequence[Predictor], readings: Iterable[Reading]) -> Iterator[tuple[Model, Observation]]:
+    """What every model says of every reading, each reading taken once: reading by reading, models by name.
+
+    Holds one batch of pictures at a time.
+
+    Args:
+        opened: As `predictors` gives them.
+        readings: Pictures.
+    """
+    for batch in _batches(readings, min(predictor.settings.batch for predictor in opened)):
+        answers = [(predictor.models, predictor.predict(batch)) for predictor in opened]
+        for _ in batch:
+            said = [(model, next(stream)) for models, stream in answers for model in models]
+            yield from sorted(said, key=lambda pair: pair[0].name)
+
+
+def trunk_of(bundle: Bundle, home: Path) -> Trunk:
+    """The trunk that a bundle's head reads: one of this home, or a built-in one, exported on first use.
+
+    Raises:
+        BundleError: When it is not on this machine, saying what to bring, or the one of its name is another.
+    """
+    from trunkline.algorithms.trunks import TRUNKS, resolve
+
+    wanted = bundle.trunk
+    reason = ""
+    try:
+        return resolve(wanted.digest, home)
+    except NotFoundError:  # not in this home
+        pass
+    if wanted.name in TRUNKS.targets:  # never a path that a bundle names
+        try:
+            trunk = resolve(wanted.name, home)
+        except InputError as error:
+            reason = f" ({error.message})"
+        else:
+            check_trunk(bundle, trunk.card.digest)
+            return trunk
+    raise BundleError(
+        f"the trunk {wanted.name} {short(wanted.digest)} is not on this machine{reason}",
+        where=bundle.name,
+        fix=f"copy the folder trunks/{wanted.digest} from the home where the model was built into {home / 'trunks'}",
+    )
+
+
+def _batches(readings: Iterable[Reading], count: int) -> Iterator[list[Reading]]:
+    batch: list[Reading] = []
+    pixels = 0
+    for reading in readings:
+        size = reading.pixels.shape[0] * reading.pixels.shape[1]
+        if batch and (len(batch) == count or pixels + size > _MOST_PIXELS):
+            yield batch
+            batch, pixels = [], 0
+        batch.append(reading)
+        pixels += size
+    if batch:
+        yield batch

@@ -1,0 +1,202 @@
+"""An image is kept once, a data set's version for good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trunkline.core.digest import digest_bytes
+from trunkline.core.errors import NotFoundError, StorageError
+from trunkline.core.settings import Settings
+from trunkline.core.types.dataset import Box, Dataset, Finding, Sample
+from trunkline.platform.data.store import DataStore, ImageStore
+
+BYTES = [bytes([number]) * (number + 1) for number in range(6)]
+DIGESTS = [digest_bytes(data) for data in BYTES]
+
+
+@pytest.fixture
+def store(home: Path) -> DataStore:
+    return DataStore(Settings(home=home))
+
+
+def sample(number: int, *labels: str, **fields: Any) -> Sample:
+    return Sample(DIGESTS[number], f"{number}.png", labels, **fields)
+
+
+PARTS = Dataset(
+    "parts", 0,
+    (
+        sample(0, "a", "b", boxes=(Box("裂纹", 0.25, 1, 2, 3.5),), split="train", width=9, height=8),
+        sample(1, split="test"), sample(1, "a"),
+    ),
+    ("a", "b", "never"),
+    (Finding("unreadable", "warning", "1 files: x (y)", (DIGESTS[2],), ("x",), {"reasons": ["y"], "more": {"z": [1.5]}}),),
+    "voc",
+)  # fmt: skip
+
+
+def with_version(dataset: Dataset, version: int) -> Dataset:
+    return Dataset(dataset.name, version, dataset.samples, dataset.labels, dataset.findings, dataset.format)
+
+
+def test_images_come_back_in_the_order_asked_for(home: Path) -> None:
+    ImageStore(home).add(zip(DIGESTS[:3], BYTES[:3], strict=True))
+    ImageStore(home).add(zip(DIGESTS[2:5], BYTES[2:5], strict=True))
+    store = ImageStore(home)
+    wanted = [4, 0, 4, 2]
+    assert list(store.read([DIGESTS[at] for at in wanted])) == [(DIGESTS[at], BYTES[at]) for at in wanted]
+    assert [store.has(digest) for digest in DIGESTS] == [True] * 5 + [False]
+
+
+def test_more_images_than_one_part_come_back_whole(home: Path) -> None:
+    datas = [number.to_bytes(2, "big") for number in range(700)]
+    pairs = [(digest_bytes(data), data) for data in datas]
+    store = ImageStore(home)
+    store.add(pairs)
+    assert list(store.read([digest for digest, _ in pairs])) == pairs
+
+
+def test_an_image_is_kept_once(home: Path) -> None:
+    import lance
+
+    store = ImageStore(home)
+    store.add([(DIGESTS[0], BYTES[0]), (DIGESTS[0], BYTES[0])])
+    store.add([(DIGESTS[0], BYTES[0])])
+    ImageStore(home).add([(DIGESTS[0], BYTES[0]), (DIGESTS[1], BYTES[1])])
+    assert lance.dataset(str(store.path)).count_rows() == 2
+
+
+def test_what_another_process_keeps_meanwhile_is_not_kept_twice(home: Path) -> None:
+    import lance
+
+    first, second = ImageStore(home), ImageStore(home)
+    assert not first.has(DIGESTS[0])
+    second.add([(DIGESTS[0], BYTES[0]), (DIGESTS[1], BYTES[1])])
+    first.add([(DIGESTS[2], BYTES[2]), (DIGESTS[0], BYTES[0])])
+    assert lance.dataset(str(first.path)).count_rows() == 3
+    assert [data for _, data in first.read(DIGESTS[:3])] == BYTES[:3]
+
+
+def test_images_are_written_in_parts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trunkline.platform.data.store._CHUNK_BYTES", 1)
+    store = ImageStore(home)
+
+    def pairs() -> Any:
+        yield DIGESTS[0], BYTES[0]
+        yield DIGESTS[1], BYTES[1]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.add(pairs())
+    assert [ImageStore(home).has(digest) for digest in DIGESTS[:2]] == [True, True]
+
+
+def test_an_image_that_is_not_here_is_named(home: Path) -> None:
+    store = ImageStore(home)
+    with pytest.raises(NotFoundError, match=f"no image named '{DIGESTS[0]}'"):
+        list(store.read([DIGESTS[0]]))
+    store.add([(DIGESTS[0], BYTES[0])])
+    with pytest.raises(NotFoundError, match=DIGESTS[1]):
+        list(store.read([DIGESTS[0], DIGESTS[1]]))
+
+
+def test_nothing_to_keep_makes_no_table(home: Path) -> None:
+    store = ImageStore(home)
+    store.add([])
+    assert not store.path.exists()
+
+
+def test_a_data_set_comes_back_as_it_was(store: DataStore) -> None:
+    assert store.save(PARTS) == with_version(PARTS, 1)
+    assert store.load("parts") == with_version(PARTS, 1)
+    assert store.load("parts").digest == PARTS.digest
+
+
+def test_unchanged_content_makes_no_version(store: DataStore) -> None:
+    store.save(PARTS)
+    renamed = Dataset("parts", 0, tuple(reversed(PARTS.samples)), PARTS.labels, (), "coco")
+    assert store.save(renamed) == with_version(PARTS, 1)
+    assert store.versions("parts") == [1]
+
+
+def test_versions_are_kept_for_good(store: DataStore) -> None:
+    second = Dataset("parts", 0, (sample(3, "c"),), ("c",), (), "csv")
+    assert [store.save(dataset).version for dataset in (PARTS, second, PARTS)] == [1, 2, 3]
+    assert store.versions("parts") == [1, 2, 3]
+    assert [store.load("parts", version) for version in (1, 2, 3)] == [
+        with_version(PARTS, 1), with_version(second, 2), with_version(PARTS, 3),
+    ]  # fmt: skip
+    assert store.by_digest("parts", second.digest) == with_version(second, 2)
+    assert store.by_digest("parts", PARTS.digest) == with_version(PARTS, 3)
+
+
+NAMES = ["parts", "Parts", "PARTS", "two words", "上海", "a%b", "a%2Eb", "it's", "p.lance", "Ünïcode", "c" * 200]
+
+
+def test_names_that_differ_stay_apart(store: DataStore) -> None:
+    for number, name in enumerate(NAMES):
+        store.save(Dataset(name, 0, (sample(number % 6, str(number)),)))
+    assert store.names() == sorted(NAMES)
+    assert [store.load(name).labels for name in NAMES] == [(str(number),) for number in range(len(NAMES))]
+    files = [path.name for path in store.root.iterdir()]
+    assert len({file.casefold() for file in files}) == len(NAMES)
+
+
+REFS = {"parts": ("parts", 2), "parts@1": ("parts", 1), "parts@2": ("parts", 2), "a@b": ("a@b", 1), "a@b@1": ("a@b", 1)}
+
+
+@pytest.mark.parametrize("ref", REFS)
+def test_a_reference_is_a_name_or_a_name_and_a_version(ref: str, store: DataStore) -> None:
+    for name, number in (("parts", 0), ("parts", 1), ("a@b", 2)):
+        store.save(Dataset(name, 0, (sample(number, "x"),)))
+    found = store.by_ref(ref)
+    assert (found.name, found.version) == REFS[ref]
+
+
+MISSING = {
+    "part": ("no data set named 'part'", "did you mean 'parts'?"),
+    "parts@7": ("no version of data set 'parts' named '7'", "known version of data set 'parts' names: 1"),
+    "parts@0": ("no version of data set 'parts' named '0'", "known version of data set 'parts' names: 1"),
+}
+
+
+@pytest.mark.parametrize("ref", MISSING)
+def test_what_is_not_there_is_answered_with_what_is(ref: str, store: DataStore) -> None:
+    store.save(PARTS)
+    with pytest.raises(NotFoundError) as caught:
+        store.by_ref(ref)
+    assert (caught.value.message, caught.value.fix) == MISSING[ref]
+
+
+def test_a_digest_that_no_version_has_is_an_error(store: DataStore) -> None:
+    store.save(PARTS)
+    with pytest.raises(NotFoundError, match="no digest of data set 'parts'"):
+        store.by_digest("parts", "f" * 64)
+
+
+def test_a_home_without_data_sets_has_none(store: DataStore) -> None:
+    assert (store.names(), store.versions("parts")) == ([], [])
+
+
+FAULTS = {
+    "no space left on the disk": "LanceError(IO): No space left on device (os error 28)",
+    "this place cannot be written": "LanceError(IO): Permission denied (os error 13)",
+}
+
+
+@pytest.mark.parametrize("message", FAULTS)
+def test_a_fault_of_the_disk_is_said(message: str, store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    import lance
+
+    def failing(*_: object, **__: object) -> None:
+        raise OSError(FAULTS[message])
+
+    monkeypatch.setattr(lance, "write_dataset", failing)
+    with pytest.raises(StorageError, match=message) as caught:
+        store.save(PARTS)
+    assert str(store.home) in str(caught.value.where)
+    with pytest.raises(StorageError, match=message):
+        ImageStore(store.home).add([(DIGESTS[0], BYTES[0])])

@@ -1,0 +1,139 @@
+"""How the line groups its work; whole journeys are in tests/flows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.conftest import Pictures
+from trunkline.core.errors import StorageError
+from trunkline.core.settings import load_settings
+from trunkline.core.types.scenario import Scenario, Source
+from trunkline.platform.line import runner
+from trunkline.platform.line.results import BuildResult, Silent
+from trunkline.platform.line.runner import run_line
+
+
+def scenario(name: str, folder: Path, task: str = "classify", **fields: Any) -> Scenario:
+    return Scenario(name=name, task=task, data=(Source(path=folder),), trunk="test-trunk", **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ([1] * 3, [3]),
+        ([1] * 70, [32, 32, 6]),
+        ([runner._CHUNK_BYTES + 1] * 3, [1, 1, 1]),
+        ([runner._CHUNK_BYTES // 2] * 5, [2, 2, 1]),
+        ([], []),
+    ],
+)
+def test_chunks_are_bounded_in_number_and_weight(weights: list[int], expected: list[int]) -> None:
+    jobs: Any = [SimpleNamespace(feature_bytes=weight) for weight in weights]
+    assert [len(chunk) for chunk in runner._chunks(jobs)] == expected
+
+
+class Counting(Silent):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, tuple[int, int, str]] = {}
+        self.names: list[str] = []
+
+    def advance(self, station: str, done: int, total: int, unit: str) -> None:
+        self.last[station] = (done, total, unit)
+
+    def finished(self, result: BuildResult) -> None:
+        self.names.append(result.name)
+
+
+def test_progress_of_every_station(home: Path, tmp_path: Path, pictures: Pictures) -> None:
+    folder = pictures.folder(tmp_path / "parts", ("good", "b"), 12)
+    listener = Counting()
+    asked = [scenario("one", folder), scenario("two", folder, "anomaly"), scenario("three", folder, "multilabel")]
+    outcome = run_line(asked, load_settings(), listener=listener)
+    assert [result.name for result in outcome.results] == ["one", "two", "three"]
+    assert outcome.errors == []
+    assert listener.last == {
+        "read": (24, 24, "images"),
+        "intake": (3, 3, "scenarios"),
+        "embed": (24, 24, "images"),
+        "inspect": (3, 3, "scenarios"),
+        "fit": (3, 3, "heads"),
+        "gate, pack, report, register": (3, 3, "models"),
+    }
+    assert sorted(listener.names) == ["one", "three", "two"]
+
+
+def test_heads_of_many_scenarios_are_fitted_in_one_call(
+    home: Path, tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trunkline.algorithms.heads.classify import Classify
+
+    sizes = []
+    real = Classify.fit
+
+    def fit(self: Classify, jobs: Any) -> Any:
+        sizes.append(len(jobs))
+        return real(self, jobs)
+
+    monkeypatch.setattr(Classify, "fit", fit)
+    folder = pictures.folder(tmp_path / "parts", ("a", "b"), 12)
+    run_line([scenario(f"m{n}", folder, split={"seed": n}) for n in range(5)], load_settings())
+    assert sizes == [5]
+
+
+def test_an_image_is_embedded_once_even_when_one_of_two_tasks_needs_its_maps(
+    home: Path, tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trunkline.platform.engine.features import FeatureStore
+
+    counts: list[int] = []
+    real = FeatureStore.embed
+
+    def embed(self: FeatureStore, *args: Any, **options: Any) -> None:
+        before = self.embedded
+        real(self, *args, **options)
+        counts.append(self.embedded - before)
+
+    monkeypatch.setattr(FeatureStore, "embed", embed)
+    folder = pictures.folder(tmp_path / "parts", ("good", "b"), 12)
+    run_line([scenario("one", folder), scenario("two", folder, "anomaly")], load_settings())
+    assert counts == [24]
+
+
+def test_a_full_disk_stops_the_line(
+    home: Path, tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trunkline.platform.line.job import Job
+
+    def full(self: Job, listener: Any) -> None:
+        raise StorageError("no space left on the disk", where="somewhere")
+
+    monkeypatch.setattr(Job, "intake", full)
+    folder = pictures.folder(tmp_path / "parts", ("a", "b"), 4)
+    with pytest.raises(StorageError, match="no space left"):
+        run_line([scenario("one", folder)], load_settings())
+
+
+def test_a_killed_run_does_not_fit_again(
+    home: Path, tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trunkline.algorithms.heads.classify import Classify
+
+    folder = pictures.folder(tmp_path / "parts", ("a", "b"), 12)
+
+    def killed(*_: Any) -> Any:
+        raise SystemExit("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "finish", killed)
+        with pytest.raises(SystemExit):
+            run_line([scenario("one", folder)], load_settings())
+    again: Callable[..., Any] = killed
+    monkeypatch.setattr(Classify, "fit", again)
+    assert [result.status for result in run_line([scenario("one", folder)], load_settings()).results] == ["passed"]
