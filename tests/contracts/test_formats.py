@@ -298,6 +298,19 @@ def test_links_that_leave_the_folder_are_not_followed(layout: str, source: Path,
     assert set(found) <= {"outside-path", "missing-file", "bad-annotation"}
 
 
+@pytest.mark.parametrize("layout", ["csv", "coco", "voc", "yolo", "datumaro"])
+def test_labels_that_a_link_takes_from_outside_are_not_read(layout: str, source: Path, pictures: Any) -> None:
+    written(layout, source, PLAIN, pictures.encode)
+    labels = [path for path in source.rglob("*") if path.suffix in (".csv", ".json", ".xml", ".txt", ".yaml")]
+    for number, path in enumerate(labels):
+        outside = source.parent / f"{number}{path.suffix}"
+        path.rename(outside)
+        path.symlink_to(outside)
+    with pytest.raises(DataError) as caught:
+        parse(source, layout)
+    assert "hole" not in str(caught.value)
+
+
 @layouts
 def test_links_inside_the_folder_are_followed(layout: str, source: Path, pictures: Any) -> None:
     places = written(layout, source, PLAIN, pictures.encode)

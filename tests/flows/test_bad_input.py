@@ -34,7 +34,7 @@ def bomb(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = zlib.compress(bytes(1000)) if width * height > 10**9 else zlib.compress(bytes(height * (3 * width + 1)), 9)
+    data = zlib.compress(bytes(1000)) if width * height > 10**7 else zlib.compress(bytes(height * (3 * width + 1)), 9)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trunkline.cli.common import HomeOption, JsonOption, WhoOption, emit, settings, stderr, stdout, who
+from trunkline.cli.common import HomeOption, JsonOption, WhoOption, cell, emit, settings, stderr, stdout, who
 
 if TYPE_CHECKING:
     from trunkline.platform.line.results import BuildResult, Outcome
@@ -117,7 +117,7 @@ def _many(outcome: Outcome) -> None:
     for result in outcome.results:
         figure = PRIMARY[result.task]
         table.add_row(
-            result.name.replace("[", r"\["), str(result.version),
+            cell(result.name), str(result.version),
             _verdict(result) + (" (unchanged)" if result.status == "unchanged" else ""),
             f"{figure} {result.metrics[figure]:.4f}", str(result.images),
             f"{result.bundle_bytes / 1024:.0f}", f"{result.cpu_seconds:.2f}",

@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from trunkline.core.settings import Settings
 
@@ -68,7 +69,6 @@ def stderr() -> Console:
 @cache
 def _console(*, stderr: bool) -> Console:
     from rich.console import Console
-    from rich.text import Text
 
     class Plain(Console):
         def render_str(self, text: str, **options: Any) -> Text:  # every text passes here, cells of tables as well
@@ -76,6 +76,13 @@ def _console(*, stderr: bool) -> Console:
 
     # No emoji: `:car:` in the path of a file is no picture of a car.
     return Plain(stderr=stderr, soft_wrap=True, highlight=False, emoji=False)
+
+
+def cell(text: str) -> Text:
+    """A table's cell with a text that is shown as it is, whatever brackets it has."""
+    from rich.text import Text
+
+    return Text(printable(text))
 
 
 def who(given: str | None) -> str:

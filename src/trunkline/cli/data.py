@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trunkline.cli.common import HomeOption, JsonOption, emit, settings, stderr, stdout
+from trunkline.cli.common import HomeOption, JsonOption, cell, emit, settings, stderr, stdout
 
 app = typer.Typer(help="Data sets of this home: immutable, versioned, named by content.", no_args_is_help=True)
 NameArgument = Annotated[str, typer.Argument(help="NAME or NAME@VERSION; the newest version when none is given.")]
@@ -59,7 +59,7 @@ def ls(json: JsonOption = False, home: HomeOption = None) -> None:
         table.add_column(title)
     for row in rows:
         table.add_row(
-            row["name"].replace("[", r"\["),
+            cell(row["name"]),
             str(row["version"]),
             str(row["images"]),
             str(row["labels"]),

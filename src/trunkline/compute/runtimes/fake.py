@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trunkline.compute.runtimes.base import check_batch
+from trunkline.compute.runtimes.base import check_batch, check_open
 from trunkline.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,10 +32,12 @@ class FakeSession:
 
     def __init__(self, outputs: tuple[str, ...]) -> None:
         self.outputs = outputs
+        self._graph: str | None = "open"
 
     def run(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
         import numpy as np
 
+        check_open(self._graph)
         check_batch(images, images.shape[1] if images.ndim == 4 else 0)
         grey = images.mean(axis=3)
         pooled = np.stack([np.histogram(g, bins=WIDTH, range=(0, 256))[0] / g.size for g in grey])
@@ -44,9 +46,9 @@ class FakeSession:
         known = {"pooled": pooled.astype(np.float32)}
         return {name: known.get(name, (maps / 255).astype(np.float32)) for name in self.outputs}
 
-    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Mapping[str, np.ndarray]]:
+    def stream(self, batches: Iterable[np.ndarray]) -> Generator[Mapping[str, np.ndarray], None, None]:
         for batch in batches:
             yield self.run(batch)
 
     def close(self) -> None:
-        self.outputs = ()
+        self._graph = None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trunkline.compute.runtimes.base import INPUT, check_batch
+from trunkline.compute.runtimes.base import INPUT, check_batch, check_open
 from trunkline.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,17 +61,24 @@ class ONNXSession:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="onnxruntime")
 
     def run(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
+        check_open(self._session)
         check_batch(images, self._side)
         return dict(zip(self.outputs, self._session.run(list(self.outputs), {INPUT: images}), strict=True))
 
-    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Mapping[str, np.ndarray]]:
+    def stream(self, batches: Iterable[np.ndarray]) -> Generator[Mapping[str, np.ndarray], None, None]:
+        check_open(self._session)
         waiting: deque[Future[Mapping[str, np.ndarray]]] = deque()
-        for batch in batches:
-            waiting.append(self._worker.submit(self.run, batch))
-            if len(waiting) > 1:
+        try:
+            for batch in batches:
+                check_batch(batch, self._side)
+                waiting.append(self._worker.submit(self.run, batch))
+                if len(waiting) > 1:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        finally:
+            for future in waiting:  # the caller stopped early, or a batch failed
+                future.cancel()
 
     def close(self) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)

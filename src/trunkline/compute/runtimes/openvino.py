@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trunkline.compute.runtimes.base import check_batch
+from trunkline.compute.runtimes.base import check_batch, check_open
 from trunkline.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class OpenVINOSession:
     def run(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
         import numpy as np
 
+        check_open(self._compiled)
         check_batch(images, self._side)
         if len(images) == 1 and self._threads > 1:
             return self._run_one(images)
@@ -96,21 +98,25 @@ class OpenVINOSession:
     def _results(self, request: Any) -> dict[str, np.ndarray]:
         return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self.outputs)}
 
-    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Mapping[str, np.ndarray]]:
+    def stream(self, batches: Iterable[np.ndarray]) -> Generator[Mapping[str, np.ndarray], None, None]:
+        check_open(self._compiled)
         waiting: deque[Any] = deque()
         try:
             for batch in batches:
                 check_batch(batch, self._side)
                 request = self._idle.pop() if self._idle else self._compiled.create_infer_request()
-                waiting.append(request)
                 request.start_async({0: batch})
+                waiting.append(request)
                 if len(waiting) > self._threads:  # one more than run at once, so that no stream waits for the caller
                     yield self._finish(waiting)
             while waiting:
                 yield self._finish(waiting)
         finally:
-            for request in waiting:  # the caller stopped early
-                request.wait()
+            for request in waiting:  # the caller stopped early, or a batch failed
+                request.cancel()
+            for request in waiting:
+                with contextlib.suppress(RuntimeError):  # it says that it was cancelled
+                    request.wait()
             self._idle.extend(waiting)
 
     def _finish(self, waiting: deque[Any]) -> dict[str, np.ndarray]:

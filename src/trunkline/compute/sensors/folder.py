@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from trunkline.core.errors import DataError
-from trunkline.core.images import IMAGE_SUFFIXES, decode
+from trunkline.core.images import IMAGE_SUFFIXES, MAX_BYTES, TooLargeError, decode
 from trunkline.core.types.observation import Reading
 
 
@@ -52,13 +52,20 @@ class FolderSensor:
 
         for path in self.files:
             try:
-                pixels = np.asarray(decode(path.read_bytes(), max_pixels=self.max_pixels))
+                pixels = np.asarray(decode(self._bytes(path), max_pixels=self.max_pixels))
             except OSError as error:
-                self._fail(path, DataError(f"cannot be read: {error.strerror}", where=str(path)))
+                self._fail(path, DataError(f"cannot be read: {error.strerror or error}", where=str(path)))
             except DataError as error:
                 self._fail(path, DataError(error.message, where=str(path), fix=error.fix))
             else:
                 yield Reading(source=str(path), frame=0, time=0.0, pixels=pixels)
+
+    @staticmethod
+    def _bytes(path: Path) -> bytes:
+        size = path.stat().st_size
+        if size > MAX_BYTES:  # asked before it is read into memory
+            raise TooLargeError(f"expected a file of at most {MAX_BYTES >> 20} MB, got {size >> 20} MB")
+        return path.read_bytes()
 
     def _fail(self, path: Path, error: DataError) -> None:
         if self.on_error is None:

@@ -47,9 +47,10 @@ class _Memory:
     def __init__(self, home: Path, folder: Path, max_pixels: int) -> None:
         self.path = home / "intake" / f"{digest_json([str(folder), max_pixels])}.json"
         try:
-            self.rows: dict[str, Any] = json.loads(self.path.read_bytes())
+            rows = json.loads(self.path.read_bytes())
         except (FileNotFoundError, ValueError):  # never made, or torn by something that is not us: read the files again
-            self.rows = {}
+            rows = {}
+        self.rows: dict[str, Any] = rows if isinstance(rows, dict) else {}
         self._unsaved = 0
 
     def get(self, path: Path) -> _Seen | None:
@@ -241,14 +242,15 @@ def _lost_boxes(items: Sequence[Item], known: dict[Path, _Seen]) -> list[Finding
 
 def _quarantine(items: Sequence[Item], known: dict[Path, _Seen]) -> list[Finding]:
     findings = []
-    words = {"unreadable": "cannot be read and were left out", "absurd-size": "are too large and were left out"}
-    for kind, text in words.items():
+    kinds = {
+        "unreadable": ("cannot be read and was left out", "cannot be read and were left out"),
+        "absurd-size": ("is too large and was left out", "are too large and were left out"),
+    }
+    for kind, (one, many) in kinds.items():
         bad = [(item.name, known[item.path].reason) for item in items if known[item.path].kind == kind]
         if bad:
-            findings.append(
-                Finding(
-                    kind=kind, severity="warning", message=f"{len(bad)} files {text}: {bad[0][0]} ({bad[0][1]})",
-                    names=tuple(name for name, _ in bad), detail={"reasons": [reason for _, reason in bad]},
-                )
-            )  # fmt: skip
+            count = f"1 file {one}" if len(bad) == 1 else f"{len(bad):,} files {many}"
+            names, reasons = zip(*bad, strict=True)
+            message = f"{count}: {names[0]} ({reasons[0]})"
+            findings.append(Finding(kind, "warning", message, names=names, detail={"reasons": list(reasons)}))
     return findings

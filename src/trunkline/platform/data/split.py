@@ -39,6 +39,9 @@ def near_duplicates(pooled: np.ndarray, images: Sequence[str], *, similar: float
             i = int(parent[i])
         return i
 
+    first: dict[str, int] = {}
+    for i, image in enumerate(images):
+        parent[i] = first.setdefault(image, i)
     deviation = pooled.std(axis=0)
     unit = (pooled - pooled.mean(axis=0)) / np.where(deviation > 1e-6, deviation, np.inf)
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
@@ -51,8 +54,7 @@ def near_duplicates(pooled: np.ndarray, images: Sequence[str], *, similar: float
                     parent[max(a, b)] = min(a, b)
     groups = np.array([root(i) for i in range(n)])
     sizes = Counter(groups.tolist())
-    first: dict[str, int] = {}
-    copies = np.array([first.setdefault(image, i) for i, image in enumerate(images)])
+    copies = np.array([first[image] for image in images])
     large = np.array([sizes[g] > max(20, _LARGEST * n) for g in groups.tolist()], bool)
     return np.where(large, copies, groups)
 
@@ -111,7 +113,7 @@ def _deal(samples: Sequence[Sample], groups: np.ndarray, how: Split, side: dict[
     order = [by_content[i] for i in rng.permutation(len(by_content))]
     result: dict[int, str] = {}
     for label in sorted(total, key=lambda name: (total[name], name)):
-        # Small groups first: a group that is larger than what is still wanted would overshoot.
+        # In the order drawn; a group that is larger than what is still wanted is passed over, or it would overshoot.
         candidates = [
             g for g in order if g in members and any(label in (samples[i].labels or ("",)) for i in members[g])
         ]

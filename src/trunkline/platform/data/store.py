@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from trunkline.core.digest import digest_bytes
 from trunkline.core.errors import NotFoundError
 from trunkline.core.files import locked
 from trunkline.core.types.dataset import Box, Dataset, Finding, Sample
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from trunkline.core.settings import Settings
 
 _CHUNK_BYTES = 64 << 20
+_LONGEST = 150
 
 
 class ImageStore:
@@ -107,7 +109,9 @@ class DataStore:
     def _path(self, name: str) -> Path:
         """Any name is one safe file name, also where the file system does not tell case apart."""
         safe = "".join(f"%{ord(c):02X}" if c.isupper() else c for c in quote(name, safe=" ").replace("%", "%25"))
-        return self.root / f"{safe[:180]}.lance"
+        if len(safe) > _LONGEST:  # as file names go; two long names that begin alike must not share a table
+            safe = f"{safe[:_LONGEST]}-{digest_bytes(name.encode())[:16]}"
+        return self.root / f"{safe}.lance"
 
     def names(self) -> list[str]:
         """Names of all data sets, sorted."""

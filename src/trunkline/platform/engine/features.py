@@ -7,28 +7,30 @@ appended a few hundred at a time, so a kill costs at most those; a lock makes tw
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trunkline.algorithms.trunks import Trunk, open_trunk, preprocess
-from trunkline.core.errors import DataError
+from trunkline.core.errors import DataError, InputError
 from trunkline.core.files import locked
 from trunkline.core.images import decode
 from trunkline.core.types.features import FeatureTable
-from trunkline.platform.tables import exists, open_table, write_table
+from trunkline.platform.engine.columns import Column
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from trunkline.algorithms.trunks import TrunkCard, TrunkSession
     from trunkline.core.settings import Settings
 
 Read = Callable[[Sequence[str]], Iterable[tuple[str, bytes]]]
 Progress = Callable[[int, int], None]
-_APPEND = 256  # images between two writes
-_FRAGMENTS = 64  # files of one table before they are put together
+_APPEND_IMAGES = 256  # images between two writes, a few seconds of work
+_APPEND_BYTES = 64 << 20  # a trunk with large maps writes sooner
+_READ = 32  # files whose bytes are asked for at once: photographs of 10 MB each are 320 MB
 
 
 class FeatureStore:
@@ -46,12 +48,19 @@ class FeatureStore:
         self.settings = settings
         self.trunk = trunk
         self.embedded = 0
-        self._tables = {"pooled": _Column(settings.home, trunk.card.digest, "pooled")}
+        self._columns: dict[str, Column] = {}
 
-    def _column(self, name: str) -> _Column:
-        if name not in self._tables:
-            self._tables[name] = _Column(self.settings.home, self.trunk.card.digest, name)
-        return self._tables[name]
+    def _column(self, name: str) -> Column:
+        if name not in self._columns:
+            taps = [tap.name for tap in self.trunk.card.taps]
+            if name not in ("pooled", *taps):
+                raise InputError(
+                    f"expected a trunk with the tap {name!r}, this one has {', '.join(taps)}",
+                    where=f"trunk {self.trunk.card.name}",
+                    fix="name a trunk with more taps; tasks that look at places need two",
+                )
+            self._columns[name] = Column(self.settings.home, self.trunk.card.digest, name)
+        return self._columns[name]
 
     def missing(self, images: Sequence[str], *, dense: Sequence[str] = ()) -> list[str]:
         """Those of the images (each once) that have no features here yet.
@@ -59,6 +68,9 @@ class FeatureStore:
         Args:
             images: Image digests.
             dense: Names of the taps whose maps are wanted as well.
+
+        Raises:
+            InputError: When the trunk has no such tap.
         """
         columns = [self._column(name) for name in ("pooled", *dense)]
         return [image for image in dict.fromkeys(images) if not all(column.has(image) for column in columns)]
@@ -76,69 +88,132 @@ class FeatureStore:
 
         Raises:
             DataError: On an image that cannot be decoded.
-            StorageError: When the disk is full.
+            InputError: When the trunk has no such tap, or gives numbers that are not finite.
+            StorageError: When the disk is full; what was written before stays.
         """
+        names = ("pooled", *dense)
         lock = self.settings.home / "locks" / f"features-{self.trunk.card.digest[:16]}.lock"
         with locked(lock):
-            for name in ("pooled", *dense):
+            for name in names:
                 self._column(name).refresh()
             todo = self.missing(images, dense=dense)
             done = len(images) - len(todo)
+            if not todo:
+                return
             session = open_trunk(self.trunk, self.settings, dense=bool(dense))
+            kept = _Kept(names)
             try:
-                kept: list[tuple[tuple[str, ...], Any]] = []
-                for digests, out in self._run(session, todo, read):
-                    kept.append((digests, out))
-                    done += len(digests)
-                    self.embedded += len(digests)
-                    if sum(len(d) for d, _ in kept) >= _APPEND:
-                        self._append(kept, dense)
-                        kept = []
-                    if progress:
-                        progress(done, len(images))
-                self._append(kept, dense)
+                with closing(self._run(session, todo, read)) as results:
+                    for digests, out in results:
+                        kept.add(digests, out)
+                        if kept.full:
+                            self._append(kept)
+                        done += len(digests)
+                        self.embedded += len(digests)
+                        if progress:
+                            progress(done, len(images))
+                self._append(kept)
             finally:
                 session.close()
 
-    def _run(self, session: Any, images: Sequence[str], read: Read) -> Iterator[tuple[tuple[str, ...], Any]]:
+    def _run(
+        self, session: TrunkSession, images: Sequence[str], read: Read
+    ) -> Generator[tuple[tuple[str, ...], Any], None, None]:
         waiting: deque[tuple[str, ...]] = deque()
 
-        def batches() -> Iterator[np.ndarray]:
+        def batches(stream: Iterable[tuple[str, np.ndarray]]) -> Generator[np.ndarray, None, None]:
             import numpy as np
 
-            stream = iter(decoded(images, read, self.trunk.card, self.settings))
-            while batch := list(islice(stream, self.settings.batch)):
+            pictures = iter(stream)
+            while batch := list(islice(pictures, self.settings.batch)):
                 waiting.append(tuple(digest for digest, _ in batch))
                 yield np.stack([pixels for _, pixels in batch])
 
-        for out in session.stream(batches()):
-            yield waiting.popleft(), out
+        # Closed in this order when the caller stops early: first the trunk, then the threads that decode for it.
+        with (
+            closing(decoded(images, read, self.trunk.card, self.settings)) as stream,
+            closing(session.stream(batches(stream))) as outputs,
+        ):
+            for out in outputs:
+                yield waiting.popleft(), out
 
-    def _append(self, kept: Sequence[tuple[tuple[str, ...], Any]], dense: Sequence[str]) -> None:
+    def _append(self, kept: _Kept) -> None:
         import numpy as np
 
-        if not kept:
-            return
-        images = [digest for digests, _ in kept for digest in digests]
-        for name in ("pooled", *dense):
-            self._column(name).append(images, np.concatenate([out[name] for _, out in kept]))
+        images, arrays = kept.take()
+        for name, values in arrays.items():
+            if not np.isfinite(values).all():
+                raise InputError(
+                    f"the trunk gave numbers that are not finite, in {name!r}",
+                    where=f"trunk {self.trunk.card.name}",
+                    fix="the weights, or the mean and scale of its card, are wrong; mend them or name another trunk",
+                )
+        for name, values in arrays.items():
+            self._column(name).append(images, values)
 
     def table(self, images: Sequence[str], *, dense: Sequence[str] = ()) -> FeatureTable:
         """Features of images that were embedded before, row by row in the order asked for.
 
         Raises:
             KeyError: On an image that was not embedded.
+            InputError: When the trunk has no such tap.
         """
+        columns = {name: self._column(name) for name in ("pooled", *dense)}
         return FeatureTable(
             images=tuple(images),
-            pooled=self._column("pooled").read(images),
+            pooled=columns["pooled"].read(images),
             trunk=self.trunk.card.digest,
-            dense={name: self._column(name).read(images) for name in dense},
+            dense={name: columns[name].read(images) for name in dense},
         )
 
 
-def decoded(images: Sequence[str], read: Read, card: Any, settings: Settings) -> Iterator[tuple[str, np.ndarray]]:
-    """Images decoded and resized in threads, in order, a bounded number ahead of the trunk."""
+class _Kept:
+    """Features that wait to be written."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self._images: list[str] = []
+        self._parts: list[list[np.ndarray]] = []
+
+    def add(self, images: Sequence[str], out: Any) -> None:
+        self._images.extend(images)
+        self._parts.append([out[name] for name in self.names])
+
+    @property
+    def full(self) -> bool:
+        size = sum(part.nbytes for parts in self._parts for part in parts)
+        return len(self._images) >= _APPEND_IMAGES or size >= _APPEND_BYTES
+
+    def take(self) -> tuple[list[str], dict[str, np.ndarray]]:
+        """All images with their features by name; none wait afterwards."""
+        import numpy as np
+
+        images, parts = self._images, self._parts
+        self._images, self._parts = [], []
+        if not images:
+            return [], {}
+        return images, {
+            name: np.concatenate(row) for name, row in zip(self.names, zip(*parts, strict=True), strict=True)
+        }
+
+
+def decoded(
+    images: Sequence[str], read: Read, card: TrunkCard, settings: Settings
+) -> Generator[tuple[str, np.ndarray], None, None]:
+    """Images decoded and resized in threads, in order, a bounded number ahead of the trunk.
+
+    Args:
+        images: Image digests.
+        read: Gives (digest, file bytes) for digests, in their order.
+        card: Says the trunk's input size.
+        settings: Threads, batch, largest image.
+
+    Yields:
+        Digest and uint8 pixels of shape (size, size, 3).
+
+    Raises:
+        DataError: On an image that cannot be decoded.
+    """
 
     def one(digest: str, data: bytes) -> tuple[str, np.ndarray]:
         try:
@@ -147,79 +222,14 @@ def decoded(images: Sequence[str], read: Read, card: Any, settings: Settings) ->
             raise DataError(error.message, where=f"image {digest[:12]}", fix=error.fix) from error
 
     ahead: deque[Future[tuple[str, np.ndarray]]] = deque()
-    with ThreadPoolExecutor(settings.threads, thread_name_prefix="decode") as pool:
-        for start in range(0, len(images), _APPEND):
-            for digest, data in read(images[start : start + _APPEND]):
+    pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="decode")
+    try:
+        for start in range(0, len(images), _READ):
+            for digest, data in read(images[start : start + _READ]):
                 ahead.append(pool.submit(one, digest, data))
-                if len(ahead) > 3 * settings.batch:
+                if len(ahead) > 2 * settings.batch:
                     yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
-
-
-class _Column:
-    """One Lance table: digest and a fixed number of float16 or float32 values, with their shape."""
-
-    def __init__(self, home: Path, trunk: str, name: str) -> None:
-        self.path = home / "features" / f"{trunk}-{name}.lance"
-        self.dtype = "float32" if name == "pooled" else "float16"
-        self._rows: dict[bytes, int] | None = None
-        self._table: Any = None
-
-    def refresh(self) -> None:
-        """Look again: another process may have appended."""
-        self._rows = None
-
-    def _load(self) -> dict[bytes, int]:
-        if self._rows is None:
-            if exists(self.path):
-                self._table = open_table(self.path)
-                column = self._table.to_table(columns=["image"])["image"].to_pylist()
-                self._rows = {image: row for row, image in enumerate(column)}
-            else:
-                self._rows = {}
-        return self._rows
-
-    def has(self, image: str) -> bool:
-        return bytes.fromhex(image) in self._load()
-
-    def append(self, images: Sequence[str], values: np.ndarray) -> None:
-        import json
-
-        import numpy as np
-        import pyarrow as pa
-
-        rows = self._load()
-        fresh = [i for i, image in enumerate(images) if bytes.fromhex(image) not in rows]
-        if not fresh:
-            return
-        shape = values.shape[1:]
-        flat = np.ascontiguousarray(values[fresh].reshape(len(fresh), -1).astype(self.dtype))
-        column = pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1)), flat.shape[1])
-        keys = pa.array([bytes.fromhex(images[i]) for i in fresh], type=pa.binary(32))
-        schema = pa.schema(
-            [pa.field("image", keys.type), pa.field("values", column.type)], metadata={"shape": json.dumps(shape)}
-        )
-        table = pa.Table.from_arrays([keys, column], schema=schema)
-        self._table = write_table(self.path, table)
-        for key in keys.to_pylist():
-            rows[key] = len(rows)
-        if len(self._table.get_fragments()) > _FRAGMENTS:
-            self._table.optimize.compact_files()
-            self.refresh()
-
-    def read(self, images: Sequence[str]) -> np.ndarray:
-        """Values of images as an array of shape (n, ...)."""
-        import json
-
-        import numpy as np
-
-        rows = self._load()
-        index = np.array([rows[bytes.fromhex(image)] for image in images], dtype=np.int64)
-        if not len(index):
-            return np.zeros((0, 0), dtype=np.float32)
-        shape = json.loads(self._table.schema.metadata[b"shape"])
-        unique, inverse = np.unique(index, return_inverse=True)
-        column = self._table.take(unique, columns=["values"])["values"].combine_chunks()
-        values = column.flatten().to_numpy(zero_copy_only=False).reshape(len(unique), *shape)
-        return np.asarray(values[inverse], dtype=np.float32)
+    finally:
+        pool.shutdown(cancel_futures=True)

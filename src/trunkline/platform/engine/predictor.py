@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from trunkline.algorithms.heads import HEADS
@@ -12,6 +12,7 @@ from trunkline.core.images import decode
 from trunkline.core.types.features import FeatureTable
 from trunkline.core.types.head import TrainedHead
 from trunkline.core.types.observation import Observation, Prediction, Reading
+from trunkline.platform.engine.columns import halved
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +39,9 @@ def score(head: TrainedHead, table: FeatureTable) -> Scores:
     """
     if table.trunk != head.trunk:
         raise ValueError(f"expected features of trunk {head.trunk}, got {table.trunk}")
-    scores: Scores = HEADS.load(head.task)().predict(head, table)
+    kind = HEADS.load(head.task)()
+    asked = {tap: maps for tap, maps in table.dense.items() if tap in kind.dense}  # as when it was fitted
+    scores: Scores = kind.predict(head, replace(table, dense=asked))
     return scores
 
 
@@ -86,14 +89,18 @@ class Predictor:
                 yield observation(model, scores, row, reading)
 
     def features(self, pixels: Sequence[np.ndarray]) -> FeatureTable:
-        """Features of RGB pictures of any size, each of shape (h, w, 3) uint8."""
+        """Features of RGB pictures of any size, each of shape (h, w, 3) uint8.
+
+        Bit by bit those that the feature cache keeps of the same pictures: heads answer as they were measured.
+        """
+        import numpy as np
         from PIL import Image
 
         from trunkline.algorithms.trunks import preprocess
 
         inputs = [preprocess(Image.fromarray(p), self.trunk.card) for p in pixels]
         out = self._session.embed(inputs)
-        dense = {name: maps for name, maps in out.items() if name != "pooled"}
+        dense = {name: halved(maps).astype(np.float32) for name, maps in out.items() if name != "pooled"}
         return FeatureTable(tuple("" for _ in inputs), out["pooled"], self.trunk.card.digest, dense)
 
     def latency(self, images: Iterable[bytes], *, clock: Callable[[], float] = time.perf_counter) -> list[float]:

@@ -104,6 +104,8 @@ def read_file(path: Path) -> list[Scenario]:
 
 
 def _scenario(path: Path, node: Any, value: Any) -> Scenario:
+    from trunkline.algorithms.trunks import anchored
+
     if not isinstance(value, dict):
         raise ConfigError(
             "expected keys such as `name:` and `task:`, got "
@@ -119,7 +121,7 @@ def _scenario(path: Path, node: Any, value: Any) -> Scenario:
         raise field_error(path, node, error) from error
     base = path.resolve().parent
     sources = tuple(source.model_copy(update={"path": _beside(base, source.path)}) for source in scenario.data)
-    return scenario.model_copy(update={"data": sources, "trunk": _trunk(base, scenario.trunk)})
+    return scenario.model_copy(update={"data": sources, "trunk": anchored(scenario.trunk, base)})
 
 
 def _beside(base: Path, path: Path) -> Path:
@@ -128,8 +130,3 @@ def _beside(base: Path, path: Path) -> Path:
         return (base / path.expanduser()).resolve()
     except RuntimeError:
         return (base / path).resolve()
-
-
-def _trunk(base: Path, name: str) -> str:
-    scheme, _, rest = name.partition(":")
-    return f"onnx:{_beside(base, Path(rest))}" if scheme == "onnx" and rest else name

@@ -33,7 +33,8 @@ PARTS = Dataset(
         sample(1, split="test"), sample(1, "a"),
     ),
     ("a", "b", "never"),
-    (Finding("unreadable", "warning", "1 files: x (y)", (DIGESTS[2],), ("x",), {"reasons": ["y"], "more": {"z": [1.5]}}),),
+    (Finding("unreadable", "warning", "1 files: x (y)", (DIGESTS[2],), ("x",),
+             {"reasons": ["y"], "more": {"z": [1.5]}}),),
     "voc",
 )  # fmt: skip
 
@@ -175,6 +176,14 @@ def test_a_digest_that_no_version_has_is_an_error(store: DataStore) -> None:
     store.save(PARTS)
     with pytest.raises(NotFoundError, match="no digest of data set 'parts'"):
         store.by_digest("parts", "f" * 64)
+
+
+@pytest.mark.parametrize("letter", ["x", "零", "Ж"])
+def test_long_names_that_begin_alike_stay_apart(letter: str, store: DataStore) -> None:
+    one, other = letter * 190, letter * 189 + "y"
+    store.save(Dataset(one, 0, (sample(1, "a"),)))
+    assert store.versions(one) == [1]
+    assert store.versions(other) == []
 
 
 def test_a_home_without_data_sets_has_none(store: DataStore) -> None:

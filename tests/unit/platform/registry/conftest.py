@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import sqlite3
 import struct
 import time
+import traceback
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -172,34 +174,52 @@ def _at_rest(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def in_child() -> Callable[[Callable[[], object]], Callable[[], int]]:
-    """Runs a function in a process of its own, forked, since importing MLflow anew takes seconds.
+@pytest.fixture
+def in_children() -> Iterator[Callable[..., list[int]]]:
+    """Runs functions at once, each in a process of its own; gives their exit statuses, or minus the signals' numbers.
 
-    Called with the function; what it gives waits for the process: its exit status, or minus the signal's number.
+    They are forked, since importing MLflow anew takes seconds. What the caller has locked stays locked in them.
     """
+    children: list[int] = []
 
-    def start(work: Callable[[], object]) -> Callable[[], int]:
-        child = os.fork()
-        if not child:
-            status = 1
-            try:
-                work()
-                status = 0
-            finally:
-                os._exit(status)
+    def run(*works: Callable[[], object]) -> list[int]:
+        reader, writer = os.pipe()
+        mine = [_fork(work, reader, writer) for work in works]
+        children.extend(mine)
+        os.close(writer)  # they all start now
+        os.close(reader)
+        statuses = [_wait(child) for child in mine]
+        children.clear()
+        return statuses
 
-        def wait() -> int:
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline:
-                done, status = os.waitpid(child, os.WNOHANG)
-                if done:
-                    return os.waitstatus_to_exitcode(status)
-                time.sleep(0.002)
+    yield run
+    for child in children:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            raise TimeoutError("a child process did not end within a minute")
 
-        return wait
 
-    return start
+def _fork(work: Callable[[], object], reader: int, writer: int) -> int:
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            os.close(writer)
+            os.read(reader, 1)  # until everybody has closed the other end
+            work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return child
+
+
+def _wait(child: int) -> int:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    raise TimeoutError("a child process did not end within a minute")

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -155,10 +156,6 @@ def test_a_torn_line_is_set_aside_and_said(log: AuditLog) -> None:
     assert log.verify() == []
 
 
-class Killed(BaseException):
-    """Stands for a kill: nothing may catch it."""
-
-
 @pytest.mark.parametrize("step", ["trunkline.platform.registry.audit._write_all", "os.fsync"])
 def test_a_failed_write_leaves_the_log_as_it_was(log: AuditLog, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
@@ -176,22 +173,22 @@ def test_a_failed_write_leaves_the_log_as_it_was(log: AuditLog, step: str, monke
 
 @pytest.mark.parametrize(("step", "kept"), [("_write_all", 4), ("write_atomic", 5)])
 def test_a_kill_between_the_steps_is_no_fault(
-    log: AuditLog, step: str, kept: int, monkeypatch: pytest.MonkeyPatch, in_child: Callable[..., Callable[[], int]]
+    log: AuditLog, step: str, kept: int, monkeypatch: pytest.MonkeyPatch, in_children: Callable[..., list[int]]
 ) -> None:
     monkeypatch.setattr(audit, step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    assert in_child(lambda: log.record(replace(ENTRY, id="next")))() == -signal.SIGKILL
+    assert in_children(lambda: log.record(replace(ENTRY, id="next"))) == [-signal.SIGKILL]
     monkeypatch.undo()
     assert (len(log.entries()), log.verify()) == (kept, [])
     log.record(replace(ENTRY, id="after"))
     assert (len(log.entries()), log.verify()) == (kept + 1, [])
 
 
-def test_processes_at_once_make_one_chain(home: Path, in_child: Callable[..., Callable[[], int]]) -> None:
-    def write(name: str) -> Callable[[], int]:
-        return in_child(lambda: [AuditLog(home).record(replace(entry, model=name)) for entry in entries(5)])
+def test_processes_at_once_make_one_chain(home: Path, in_children: Callable[..., list[int]]) -> None:
+    def write(name: str) -> None:
+        for entry in entries(5):
+            AuditLog(home).record(replace(entry, model=name))
 
-    waiting = [write(name) for name in ("a", "b", "c")]
-    assert [wait() for wait in waiting] == [0, 0, 0]
+    assert in_children(*(partial(write, name) for name in "abc")) == [0, 0, 0]
     log = AuditLog(home)
     assert (len(log.entries()), [len(log.entries(name)) for name in "abc"], log.verify()) == (15, [5, 5, 5], [])
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import stat
-from collections.abc import Callable
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from trunkline.core.digest import digest_bytes
 from trunkline.core.errors import ConfigError
-from trunkline.core.files import locked
 from trunkline.platform.registry.keys import fingerprint, signing_key, trusted_keys, verify
 
 
@@ -63,23 +71,26 @@ def test_a_key_that_others_can_read_is_refused(home: Path, bits: int) -> None:
     assert (caught.value.where, f"chmod 600 '{path}'" in str(caught.value.fix)) == (str(path), True)
 
 
-RSA = """-----BEGIN PUBLIC KEY-----
-MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAM3yyXHEnFCsGvdr5sSEMYVXpxxSX5AA
-mJvp4O2wuHLcFvpPYOmI8lYVlkV0V8XkJbIXGJk2ZQjvKqxMHxmJ1kUCAwEAAQ==
------END PUBLIC KEY-----
-"""
+ANOTHER_KIND = ec.generate_private_key(ec.SECP256R1())
+PRIVATE = ANOTHER_KIND.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+LOCKED = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"pw"))
+PUBLIC = ANOTHER_KIND.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-@pytest.mark.parametrize("content", ["", "secret-words", "-----BEGIN PRIVATE KEY-----\nsecret-words\n-----END", RSA])
+@pytest.mark.parametrize(
+    "content",
+    ["", "secret-words", "-----BEGIN PRIVATE KEY-----\nsecret-words\n-----END", PRIVATE, PUBLIC, LOCKED.decode()],
+    ids=["empty", "words", "broken", "another kind", "public", "with a password"],
+)
 def test_a_file_that_is_no_key_is_refused_and_not_quoted(home: Path, content: str) -> None:
     signing_key(home)
     (home / "keys" / "ed25519.pem").write_text(content)
     with pytest.raises(ConfigError, match="expected an Ed25519 private key") as caught:
         signing_key(home)
-    assert "secret-words" not in str(caught.value)
+    assert [word for word in content.split() if len(word) > 9 and word in str(caught.value)] == []
 
 
-@pytest.mark.parametrize("content", ["", "junk", RSA])
+@pytest.mark.parametrize("content", ["", "junk", PUBLIC, PRIVATE], ids=["empty", "words", "another kind", "private"])
 def test_a_file_that_is_no_public_key_is_refused(home: Path, content: str) -> None:
     folder = home / "keys" / "trusted"
     folder.mkdir(parents=True)
@@ -123,11 +134,11 @@ def test_a_kill_between_the_halves_leaves_no_half_key(home: Path) -> None:
     assert trusted_keys(home) == {key.public}
 
 
-def test_processes_at_once_get_the_same_key(home: Path, in_child: Callable[..., Callable[[], int]]) -> None:
-    reader, writer = os.pipe()
-    with locked(home / "locks" / "keys.lock"):
-        waiting = [in_child(lambda: os.write(writer, signing_key(home).public.encode())) for _ in range(3)]
-    assert [wait() for wait in waiting] == [0, 0, 0]
-    os.close(writer)
-    with os.fdopen(reader, "rb") as stream:
-        assert stream.read() == 3 * signing_key(home).public.encode()
+def test_processes_at_once_get_the_same_key(home: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from trunkline.platform.registry.keys import signing_key;"
+        "sys.stdout.write(signing_key(Path(sys.argv[1])).public)"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code, str(home)], stdout=subprocess.PIPE) for _ in range(3)]
+    made = {process.communicate(timeout=60)[0].decode() for process in running}
+    assert made == {signing_key(home).public}

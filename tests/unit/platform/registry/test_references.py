@@ -105,7 +105,7 @@ def test_a_name_that_is_written_like_a_pattern_is_itself() -> None:
             Reference("steel", "champio"),
             VERSIONS,
             "no model version named 'steel@champio'",
-            "did you mean 'steel@champion' or 'steel@2' or 'steel@1'?",
+            "did you mean 'steel@champion' or 'steel@challenger' or 'steel@3'?",
         ),
     ],
 )

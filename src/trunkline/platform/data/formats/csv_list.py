@@ -73,7 +73,7 @@ class CsvList:
             if name not in known:
                 known[name] = _find(gathered, name, base)
             if found := known[name]:
-                _take(gathered, found, row, f"{file}:{line}")
+                _take(gathered, found, row, file, line)
         return gathered.parsed()
 
     def lacks(self, dataset: Dataset) -> str:
@@ -109,12 +109,12 @@ def _find(gathered: Gathered, name: str, base: str) -> str | None:
     return relative
 
 
-def _take(gathered: Gathered, name: str, row: dict[str, str], where: str) -> None:
+def _take(gathered: Gathered, name: str, row: dict[str, str], file: Path, line: int) -> None:
     side = split_word(row["split"])
     if row["split"].strip() and not side:
         raise DataError(
             f"expected train, val, test or nothing in the column {COLUMNS['split'][0]!r}, got {row['split'][:80]!r}",
-            where=where,
+            where=f"{file}:{line}",
             fix="mend the value, or rename the column when it says something else",
         )
     labels = [label for part in row["label"].split(SEPARATOR) if (label := label_of(part))]

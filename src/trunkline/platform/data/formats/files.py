@@ -6,7 +6,7 @@ import os
 import posixpath
 import re
 import stat
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from trunkline.core.errors import DataError
@@ -27,6 +27,7 @@ _PEEKS = 20  # JSON files of a folder that are looked into
 _FIRST = 200  # files or folders below a folder that are looked at to tell a layout
 
 
+@lru_cache(1024)  # asked for each row of a list and each folder of a path
 def split_word(name: str) -> str:
     """ "train", "val" or "test" for a name that means one of them ("valid", "train2017"), else ""."""
     return _SPLITS.get(re.sub(r"[\s_-]*\d*$", "", name.strip().casefold()), "")
@@ -88,6 +89,7 @@ class Look:
         self.path = path
         self.file = not path.is_dir()
         self._listed: dict[str, tuple[list[str], list[str]]] = {}
+        self._real = path.resolve()
         self.top = "" if self.file else self._unwrap()
 
     def _unwrap(self) -> str:
@@ -111,6 +113,8 @@ class Look:
                 for entry in entries:
                     if entry.name.startswith(".") or entry.name in _JUNK:
                         continue
+                    if entry.is_symlink() and not _within(Path(entry.path), self._real):
+                        continue  # a file of labels that is outside is not read either
                     (folders if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
             self._listed[folder] = (sorted(folders), sorted(files))
         return self._listed[folder]
@@ -218,7 +222,7 @@ class Folder:
 
     def _link(self, name: str) -> bool:
         """Whether a link leads to a file inside the folder."""
-        if not self._within(self.root / name):
+        if not _within(self.root / name, self._real):
             self._refuse(name)
             return False
         return (self.root / name).is_file()
@@ -226,12 +230,6 @@ class Folder:
     def _refuse(self, name: str) -> None:
         self._refused.add(name)
         self.notes.add("outside-path", name, "a link that leaves the folder; copy the file into it")
-
-    def _within(self, path: Path) -> bool:
-        try:
-            return path.resolve().is_relative_to(self._real)
-        except (OSError, RuntimeError):  # a loop of links
-            return False
 
     def relative(self, name: str, base: str = "") -> str | None:
         """A name from a file of labels as a path relative to the folder, or None, with a note, when it leaves it.
@@ -249,12 +247,11 @@ class Folder:
 
     def has(self, name: str) -> bool:
         """Whether a file is there, without listing the folder; a link that leaves the folder is noted."""
-        path = self.root / name
         try:
-            mode = os.lstat(path).st_mode
+            mode = os.lstat(f"{self.root}/{name}").st_mode  # no Path is made for each row of a list
             parent = posixpath.dirname(name)
             if parent not in self._inside:  # a folder on the way may be a link as well
-                self._inside[parent] = self._within(self.root / parent)
+                self._inside[parent] = _within(self.root / parent, self._real)
             if not self._inside[parent]:
                 self._refuse(name)
                 return False
@@ -266,6 +263,14 @@ class Folder:
         """Note that a named file is not there, unless it is a link that was refused."""
         if name not in self._refused:
             self.notes.add("missing-file", name, reason)
+
+
+def _within(path: Path, folder: Path) -> bool:
+    """Whether what a path leads to is in a folder, which holds no link itself."""
+    try:
+        return path.resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):  # a loop of links
+        return False
 
 
 def _is_text(name: str) -> bool:

@@ -133,8 +133,8 @@ def _root(path: Path) -> Any:
     Raises:
         DataError: When it is too large, not XML, not an annotation, or defines entities, which could blow up.
     """
-    from defusedxml import DefusedXmlException  # type: ignore[import-untyped]
-    from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import ParseError, fromstring
 
     data = read_bounded(path, _MAX_BYTES, "an XML file")
     try:

@@ -1,0 +1,134 @@
+"""CPU seconds of a build against fine-tuning the same backbone whole in PyTorch, on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from benchmarks import line, reference
+from benchmarks.common import THREADS, Figure, Reference, Result, draw, garments, lay_out, main, neu_classes, scratch
+from benchmarks.reference import LAYOUTS, LEARNING_RATES, Plan
+
+SEEDS = (0, 1, 2)
+LEARN, GATE = 20, 5
+"""Images a class to learn from, and that the gate measures; all others tell the accuracy afterwards."""
+ASKED = 100
+METHOD = (
+    f"{LEARN} images a class to learn from and {GATE} a class for the gate, drawn by seed, the same for both; the rest "
+    "tells the accuracy afterwards, outside the time. CPU seconds of all threads, in one process, after imports (a "
+    "tiny model was made first). Build: a home that was set up as a machine is once (trunk exported, faster runtime "
+    "found; `set_up_cpu`) and that holds nothing else; images read, decoded, embedded, near-duplicates, fit, gate, "
+    "bundle, report, registry. Fine-tuning: decode, train, predict the gate's images (benchmarks/reference.py). Of its "
+    "memory layouts and numbers of threads the one that takes the least CPU is used (`steps`: milliseconds of CPU an "
+    "image), and of its learning rates the more accurate one. Medians of CPU, means of accuracy over seeds."
+)
+Data = Mapping[str, Sequence[Path]]
+
+
+def run(quick: bool) -> Result:
+    seeds = SEEDS[:1] if quick else SEEDS
+    figures: list[Figure] = []
+    detail: dict[str, Any] = {}
+    with scratch() as folder:
+        line.warm_up()
+        sources = {"drawn": line.drawn(folder / "drawn", ("a", "b"), 12)} if quick else _sources(folder)
+        set_up = line.set_up(folder / "set-up", line.trunk(quick))
+        plan, steps = cheapest(quick)
+        detail |= {"set_up_cpu": round(set_up.cpu, 2), "steps": steps}
+        for name, classes in sources.items():
+            rows = [measure(folder / f"{name} {seed}", classes, seed, plan, quick) for seed in seeds]
+            figures += _figures(name, rows)
+            detail[name] = rows
+    return Result(figures, METHOD, seeds, detail)
+
+
+def _sources(folder: Path) -> dict[str, Data]:
+    return {"NEU-DET": neu_classes(), "Fashion-MNIST": garments(folder / "samples")}
+
+
+def cheapest(quick: bool) -> tuple[Plan, dict[str, float]]:
+    """How to fine-tune for the least CPU, and milliseconds an image of all ways."""
+    if quick:
+        plan = Plan(LEARNING_RATES[0], threads=1, epochs=1, size=32)
+        return plan, {"one thread": reference.step_cost(plan, 2, batches=1)}
+    plans = [Plan(LEARNING_RATES[0], layout, threads=n) for layout in LAYOUTS for n in sorted({1, THREADS})]
+    steps = {f"{plan.layout}, threads: {plan.threads}": reference.step_cost(plan, 6) for plan in plans}
+    return min(zip(steps.values(), plans, strict=True), key=lambda pair: pair[0])[1], steps
+
+
+def measure(folder: Path, classes: Data, seed: int, plan: Plan, quick: bool) -> dict[str, Any]:
+    """One build, and one fine-tuning a learning rate, on one draw."""
+    from dataclasses import replace
+
+    learn, gate, rest = draw(classes, [4, 2, -1] if quick else [LEARN, GATE, -1], seed)
+    row: dict[str, Any] = {"seed": seed, "build": _build(folder, learn, gate, rest, line.trunk(quick))}
+    row["fine_tuning"] = []
+    for rate in LEARNING_RATES[:1] if quick else LEARNING_RATES:
+        tuned = reference.fine_tune(learn, gate, rest, replace(plan, learning_rate=rate, seed=seed))
+        row["fine_tuning"].append(
+            {
+                "learning_rate": rate,
+                "cpu": round(tuned.spent.cpu, 2),
+                "wall": round(tuned.spent.wall, 2),
+                "gate_accuracy": round(tuned.gate_accuracy, 5),
+                "accuracy": round(tuned.accuracy, 5),
+            }
+        )
+    return row
+
+
+def _build(folder: Path, learn: Data, gate: Data, rest: Data, trunk: str) -> dict[str, Any]:
+    from trunkline.core.settings import load_settings
+    from trunkline.platform.line.evaluation import evaluate_bundle
+
+    home = line.fresh(folder / "home", like=folder.parent / "set-up")
+    for side, part in (("train", learn), ("test", gate)):
+        lay_out(folder / "data" / side, part)
+    built = line.build(home, [line.scenario("one", folder / "data", trunk=trunk)])
+    lay_out(folder / "rest", rest)
+    judged = evaluate_bundle("one", str(folder / "rest"), load_settings(home), split="all")
+    return {
+        "cpu": round(built.spent.cpu, 3),
+        "wall": round(built.spent.wall, 3),
+        "cpu_by_station": built.cpu_by_station,
+        "embedded": built.embedded,
+        "gate_images": int(built.results[0].metrics["test_images"]),
+        "gate_accuracy": round(built.results[0].metrics["accuracy"], 5),
+        "accuracy": round(judged["metrics"]["accuracy"], 5),
+        "images_of_rest": judged["images"],
+    }
+
+
+def _figures(name: str, rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    """CPU and accuracy of one data set."""
+    cpu = median(row["build"]["cpu"] for row in rows)
+    accuracy = round(mean(row["build"]["accuracy"] for row in rows), 4)
+    by_rate = list(zip(*(row["fine_tuning"] for row in rows), strict=True))
+    best = max(by_rate, key=lambda tuned: mean(one["accuracy"] for one in tuned))
+    tuned_cpu, tuned_accuracy = median(one["cpu"] for one in best), round(mean(one["accuracy"] for one in best), 4)
+    what = f"{reference.EPOCHS} epochs of fine-tuning in PyTorch"
+    return [
+        Figure(
+            figure=f"{name}, {LEARN} images a class: CPU of a build",
+            value=round(cpu, 2),
+            unit="s CPU",
+            asked=f"{ASKED} times less than fine-tuning",
+            met=tuned_cpu >= ASKED * cpu,
+            reference=Reference(what, round(tuned_cpu, 1), "s CPU"),
+            ratio=tuned_cpu / cpu,
+        ),
+        Figure(
+            figure=f"{name}, {LEARN} images a class: accuracy on the rest",
+            value=accuracy,
+            asked="no lower than fine-tuning",
+            met=accuracy >= tuned_accuracy,
+            reference=Reference(what, tuned_accuracy, ""),
+            ratio=accuracy / tuned_accuracy,
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,133 @@
+"""One kind of feature of one trunk, as a Lance table: image digest and a fixed number of values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trunkline.core.files import storage_errors
+from trunkline.platform.tables import exists, lance_errors, open_table, write_table
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_FRAGMENTS = 64
+"""Small files that may gather before they are put together."""
+_FULL = 16_384
+"""Rows of a file that is never rewritten again: every row is rewritten once, however large the table grows."""
+_KEPT = timedelta(days=1)
+"""How long the small files stay: another process may still be reading them."""
+_LARGEST_HALF = 65_504.0
+
+
+def halved(maps: np.ndarray) -> np.ndarray:
+    """Maps in float16, as they are kept; what is too large for it becomes the largest that is not."""
+    import numpy as np
+
+    halves: np.ndarray = np.clip(maps, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
+    return halves
+
+
+class Column:
+    """`HOME/features/TRUNK-NAME.lance`: pooled features in float32, dense maps in float16 (half the disk).
+
+    Each column has its own image digests, so that a kill between the writes of two columns cannot pair a row of one
+    with another image's row of the other. Who appends holds the lock of the trunk's features; who reads needs none:
+    a reader stays with the version that it opened.
+
+    Args:
+        home: The home folder.
+        trunk: The trunk's digest.
+        name: "pooled", or a tap.
+    """
+
+    def __init__(self, home: Path, trunk: str, name: str) -> None:
+        self.path = home / "features" / f"{trunk}-{name}.lance"
+        self.dtype = "float32" if name == "pooled" else "float16"
+        self._rows: dict[bytes, int] | None = None
+        self._table: Any = None
+
+    def refresh(self) -> None:
+        """Look again: another process may have appended."""
+        self._rows = None
+
+    def _load(self) -> dict[bytes, int]:
+        if self._rows is None:
+            self._rows = {}
+            if exists(self.path):
+                self._table = open_table(self.path)
+                column = self._table.to_table(columns=["image"])["image"].to_pylist()
+                self._rows = {image: row for row, image in enumerate(column)}
+        return self._rows
+
+    def has(self, image: str) -> bool:
+        """Whether an image's features are here."""
+        return bytes.fromhex(image) in self._load()
+
+    def append(self, images: Sequence[str], values: np.ndarray) -> None:
+        """Keep features of images; those that are here already are passed over.
+
+        Args:
+            images: n image digests.
+            values: Finite array of shape (n, ...).
+
+        Raises:
+            StorageError: When the disk is full or cannot be written; what was there stays.
+        """
+        import numpy as np
+        import pyarrow as pa
+
+        rows = self._load()
+        places = {bytes.fromhex(image): place for place, image in enumerate(images)}
+        fresh = {key: place for key, place in places.items() if key not in rows}
+        if not fresh:
+            return
+        flat = values[list(fresh.values())].reshape(len(fresh), -1)
+        flat = np.ascontiguousarray(flat if self.dtype == "float32" else halved(flat))
+        column = pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1)), flat.shape[1])
+        keys = pa.array(list(fresh), type=pa.binary(32))
+        shape = json.dumps(values.shape[1:])
+        schema = pa.schema([pa.field("image", keys.type), pa.field("values", column.type)], metadata={"shape": shape})
+        self._table = write_table(self.path, pa.Table.from_arrays([keys, column], schema=schema))
+        for key in fresh:
+            rows[key] = len(rows)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Put small files together, and remove those that were put together long ago."""
+        small = [f for f in self._table.get_fragments() if f.metadata.physical_rows < _FULL]
+        if len(small) <= _FRAGMENTS:
+            return
+        with storage_errors(self.path), lance_errors(self.path):
+            self._table.optimize.compact_files(target_rows_per_fragment=_FULL)
+            self._table.cleanup_old_versions(older_than=_KEPT)
+        self.refresh()  # rows stand in another order now
+
+    def read(self, images: Sequence[str]) -> np.ndarray:
+        """Features of images, in the order asked for.
+
+        Returns:
+            Float32 array of shape (n, ...).
+
+        Raises:
+            KeyError: On an image that is not here.
+        """
+        import numpy as np
+
+        keys = [bytes.fromhex(image) for image in images]
+        if not keys:
+            return np.zeros((0, 0) if self.dtype == "float32" else (0, 0, 0, 0), dtype=np.float32)
+        if any(key not in self._load() for key in keys):
+            self.refresh()
+        rows = self._load()
+        missing = next((image for image, key in zip(images, keys, strict=True) if key not in rows), None)
+        if missing is not None:
+            raise KeyError(missing)
+        unique, inverse = np.unique([rows[key] for key in keys], return_inverse=True)
+        column = self._table.take(unique, columns=["values"])["values"].combine_chunks()
+        shape = json.loads(self._table.schema.metadata[b"shape"])
+        values = column.flatten().to_numpy(zero_copy_only=False).reshape(len(unique), *shape)
+        return np.asarray(values[inverse], dtype=np.float32)

@@ -1,0 +1,104 @@
+"""`trunkline demo` and `trunkline evaluate`, on sources of samples that are quick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Pictures
+from tests.flows.conftest import Trunkline
+from trunkline.core.errors import DataError
+from trunkline.core.types.scenario import Scenario, Source
+from trunkline.platform.samples import SAMPLES
+from trunkline.platform.samples.base import Progress, SampleSet
+
+
+class Stripes:
+    """Two kinds of stripes; a class that is asked for and one that cannot be built."""
+
+    def collect(self, into: Path, progress: Progress | None = None) -> list[SampleSet]:
+        folder = Pictures().folder(into / "stripes", ("a", "b"), 12)
+        return [SampleSet("stripes", "classify", folder, 24, "MIT", "made here", "stripes")]
+
+    def scenarios(self, sets: Sequence[SampleSet]) -> list[Scenario]:
+        (one,) = sets
+        source = (Source(path=one.path),)
+        return [
+            Scenario(name="which-stripes", task="classify", data=source, trunk="test-trunk"),
+            Scenario(name="too-strict", task="classify", data=source, trunk="test-trunk", gates={"bundle_kb": "<= 1"}),
+        ]
+
+
+class Nowhere:
+    """A source that cannot be had."""
+
+    def collect(self, into: Path, progress: Progress | None = None) -> list[SampleSet]:
+        raise DataError("the package is not installed", fix="install it")
+
+    def scenarios(self, sets: Sequence[SampleSet]) -> list[Scenario]:
+        return []
+
+
+@pytest.fixture
+def _quick_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    targets = {"stripes": f"{__name__}:Stripes", "nowhere": f"{__name__}:Nowhere"}
+    monkeypatch.setitem(SAMPLES.__dict__, "targets", targets)
+
+
+@pytest.mark.usefixtures("_quick_samples")
+def test_demo_builds_says_what_is_missing_and_what_is_next(trunkline: Trunkline, home: Path) -> None:
+    ran = trunkline("demo", "--no-open")
+    assert ran.status == 0, ran.err
+    assert "left out: nowhere: the package is not installed" in ran.err
+    assert "2 models are asked for" in ran.err
+    page = home / "reports" / "overview.html"
+    assert [text for text in ("which-stripes", "1 of 2 passed", str(page), "next:") if text not in ran.out] == []
+    html = page.read_text()
+    assert [text for text in ("which-stripes", "too-strict", "missed bundle_kb") if text not in html] == []
+
+
+@pytest.mark.usefixtures("_quick_samples")
+def test_demo_prints_json_alone_when_asked(trunkline: Trunkline) -> None:
+    rows = trunkline("demo", "--json").rows
+    assert [(row["name"], row["status"]) for row in rows] == [("which-stripes", "passed"), ("too-strict", "failed")]
+
+
+def test_demo_without_any_sample_says_what_to_do(trunkline: Trunkline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SAMPLES.__dict__, "targets", {"nowhere": f"{__name__}:Nowhere"})
+    ran = trunkline("demo")
+    assert ran.status == 2
+    assert "no sample could be had" in ran.err
+    assert "trunkline[samples]" in ran.err
+
+
+@pytest.fixture
+def parts(trunkline: Trunkline, write: Callable[..., Path], tmp_path: Path, pictures: Pictures) -> Path:
+    """A folder of parts, and a model of it."""
+    folder = pictures.folder(tmp_path / "parts", ("a", "b"), 16)
+    assert trunkline("build", write("parts", folder)).status == 0
+    return folder
+
+
+@pytest.mark.parametrize(("split", "images"), [("test", 8), ("train", 24), ("all", 32)])
+def test_evaluate_takes_the_split_of_a_data_set(split: str, images: int, parts: Path, trunkline: Trunkline) -> None:
+    row = trunkline("evaluate", "parts", "parts@1", "--split", split, "--json").row
+    assert (row["images"], row["split"], row["dataset"]) == (images, split, "parts")
+
+
+def test_evaluate_counts_labels_that_the_model_does_not_know_as_wrong(
+    parts: Path, trunkline: Trunkline, pictures: Pictures
+) -> None:
+    pictures.folder(parts, ("a", "b", "c"), 16)
+    row = trunkline("evaluate", "parts", parts, "--json").row
+    assert (row["images"], row["metrics"]["accuracy"]) == (48, pytest.approx(2 / 3))
+    assert "does not know" in row["notes"]["accuracy"]
+
+
+def test_evaluate_takes_fewer_images_than_learning_needs(
+    parts: Path, trunkline: Trunkline, pictures: Pictures, tmp_path: Path
+) -> None:
+    folder = pictures.folder(tmp_path / "one-class", ("b",), 2)
+    assert trunkline("evaluate", "parts", folder, "--json").row["images"] == 2
+    assert trunkline("evaluate", "parts", folder, "--split", "some").status == 2

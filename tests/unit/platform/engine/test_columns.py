@@ -1,0 +1,165 @@
+"""A column of features: rows found by image, whole after a kill, small on disk, readable while it grows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trunkline.core.digest import digest_bytes
+from trunkline.core.errors import StorageError
+from trunkline.platform.engine import columns as module
+from trunkline.platform.engine.columns import Column
+
+IMAGES = [digest_bytes(bytes([number])) for number in range(60)]
+VALUES = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+
+
+@pytest.fixture
+def column(home: Path) -> Column:
+    return Column(home, "t", "pooled")
+
+
+def fill(column: Column, start: int, stop: int, step: int = 3) -> None:
+    for at in range(start, stop, step):
+        column.append(IMAGES[at : at + step], VALUES[at : at + step])
+
+
+def files(column: Column) -> int:
+    column.refresh()
+    column.has(IMAGES[0])
+    return len(column._table.get_fragments())
+
+
+def test_rows_come_in_the_order_asked_for(column: Column, home: Path) -> None:
+    fill(column, 0, 9)
+    wanted = [8, 0, 3, 3, 1]
+    for one in (column, Column(home, "t", "pooled")):
+        assert np.array_equal(one.read([IMAGES[at] for at in wanted]), VALUES[wanted])
+        assert [one.has(image) for image in IMAGES[7:11]] == [True, True, False, False]
+
+
+def test_an_image_has_one_row(column: Column) -> None:
+    column.append([IMAGES[0], IMAGES[1], IMAGES[0]], VALUES[:3])
+    column.append(IMAGES[:3], VALUES[:3])
+    column.append(IMAGES[:3], VALUES[3:6])
+    assert column._table.count_rows() == 3
+    assert np.array_equal(column.read(IMAGES[1:3]), VALUES[1:3])
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "expected"),
+    [
+        ("pooled", "float", [1 + 2**-20, 1e30, -1e30, 0.1]),
+        ("tap0", "halffloat", [1, 65504, -65504, np.float16(0.1)]),
+    ],
+)
+def test_maps_are_kept_in_half_precision_and_never_overflow(
+    name: str, dtype: str, expected: list[float], home: Path
+) -> None:
+    values = np.array([1 + 2**-20, 1e30, -1e30, 0.1], np.float32).reshape(1, 1, 2, 2)
+    column = Column(home, "t", name)
+    column.append(IMAGES[:1], values)
+    found = column.read(IMAGES[:1])
+    assert (found.shape, found.dtype) == ((1, 1, 2, 2), np.float32)
+    assert found.ravel().tolist() == np.array(expected, np.float32).tolist()
+    assert str(column._table.schema.field("values").type.value_type) == dtype
+
+
+def test_an_image_that_is_not_here_is_a_key_error(column: Column) -> None:
+    with pytest.raises(KeyError, match=IMAGES[0]):
+        column.read(IMAGES[:1])
+    fill(column, 0, 3)
+    with pytest.raises(KeyError, match=IMAGES[9]):
+        column.read([IMAGES[1], IMAGES[9]])
+
+
+def test_what_another_process_appended_is_found(column: Column, home: Path) -> None:
+    other = Column(home, "t", "pooled")
+    assert not other.has(IMAGES[0])
+    fill(column, 0, 6)
+    assert np.array_equal(other.read(IMAGES[:6]), VALUES[:6])
+
+
+def test_killed_while_it_was_made_it_is_made_anew(column: Column) -> None:
+    (column.path / "data").mkdir(parents=True)
+    (column.path / "data" / "half.lance").write_bytes(b"half")
+    assert not column.has(IMAGES[0])
+    fill(column, 0, 3)
+    assert np.array_equal(column.read(IMAGES[:3]), VALUES[:3])
+
+
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FRAGMENTS", 4)
+    monkeypatch.setattr(module, "_FULL", 12)
+
+
+@pytest.mark.usefixtures("_small")
+def test_small_files_are_put_together_and_full_ones_left_alone(column: Column, home: Path) -> None:
+    counts = []
+    for at in range(0, 60, 3):
+        fill(column, at, at + 3)
+        counts.append(files(column))
+    assert max(counts) <= 60 // 12 + 4
+    full = {f.fragment_id for f in column._table.get_fragments() if f.metadata.physical_rows >= 12}
+    fill(Column(home, "t", "pooled"), 0, 60)
+    assert full <= {f.fragment_id for f in column._table.get_fragments()}
+    assert len(full) >= 3
+    order = np.random.default_rng(1).permutation(60)
+    assert np.array_equal(column.read([IMAGES[at] for at in order]), VALUES[order])
+
+
+@pytest.mark.usefixtures("_small")
+def test_a_reader_is_not_disturbed_by_an_appender_that_tidies_up(column: Column, home: Path) -> None:
+    fill(column, 0, 12)
+    reader = Column(home, "t", "pooled")
+    assert reader.has(IMAGES[0])
+    for at in range(12, 60, 3):
+        fill(column, at, at + 3)
+        assert np.array_equal(reader.read(IMAGES[:12]), VALUES[:12])
+    assert np.array_equal(reader.read(IMAGES[50:60]), VALUES[50:60])
+
+
+@pytest.mark.usefixtures("_small")
+def test_files_that_were_put_together_go_once_nobody_reads_them(
+    column: Column, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(column, 0, 30)
+    kept = len(list((column.path / "data").iterdir()))
+    monkeypatch.setattr(module, "_KEPT", timedelta(0))
+    fill(column, 30, 60)
+    assert len(list((column.path / "data").iterdir())) < kept
+    assert np.array_equal(column.read(IMAGES), VALUES)
+
+
+def no_space(*given: object, **named: object) -> None:
+    """What Lance says on a full disk: an `OSError` without a number."""
+    raise OSError("LanceError(IO): No space left on device (os error 28), rust/lance-file/src/writer.rs:254:9")
+
+
+def test_a_full_disk_is_said_and_costs_nothing_that_was_there(
+    column: Column, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lance
+
+    fill(column, 0, 3)
+    monkeypatch.setattr(lance, "write_dataset", no_space)
+    with pytest.raises(StorageError, match="no space left on the disk"):
+        fill(column, 3, 6)
+    monkeypatch.undo()
+    assert [column.has(image) for image in IMAGES[2:4]] == [True, False]
+    fill(column, 0, 6)
+    assert np.array_equal(Column(home, "t", "pooled").read(IMAGES[:6]), VALUES[:6])
+
+
+@pytest.mark.usefixtures("_small")
+def test_a_disk_that_fills_while_tidying_is_said(column: Column, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(column, 0, 12)
+    monkeypatch.setattr(type(column._table.optimize), "compact_files", no_space)
+    with pytest.raises(StorageError, match="no space left on the disk"):
+        fill(column, 12, 15)
+    assert np.array_equal(column.read(IMAGES[:15]), VALUES[:15])
+    assert np.array_equal(Column(home, "t", "pooled").read(IMAGES[:15]), VALUES[:15])
