@@ -116,7 +116,9 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
         point("folder", tmp_path)
 
 
-def test_files_that_are_no_images_are_told_with_their_reason(tmp_path: Path, pictures: Pictures) -> None:
+def test_files_that_are_no_images_are_told_with_their_reason(
+    tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = pictures.encode(form="JPEG")
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty.png").touch()
@@ -124,8 +126,12 @@ def test_files_that_are_no_images_are_told_with_their_reason(tmp_path: Path, pic
     with (tmp_path / "huge.png").open("wb") as stream:
         stream.truncate(MAX_BYTES + 1)  # sparse: it takes no room
     (tmp_path / "text.png").write_text("hello")
+    read: list[str] = []
+    kept = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path.name), kept(path))[1])
     told: dict[str, str] = {}
     found = list(point("folder", tmp_path, on_error=lambda path, error: told.update({path.name: error.message})))
+    assert read == ["cut.jpg", "empty.png", "good.jpg", "text.png"]
     assert [Path(reading.source).name for reading in found] == ["good.jpg"]
     assert list(told) == ["cut.jpg", "empty.png", "huge.png", "text.png"]
     assert [

@@ -60,10 +60,18 @@ def _print(row: dict[str, Any], indent: int = 0) -> None:
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             out.print(" " * indent + f"{key}:", markup=False)
             for item in value:
-                out.print(" " * (indent + 2) + ", ".join(f"{k} {v}" for k, v in item.items()), markup=False)
+                line = ", ".join(f"{k} {_text(v)}" for k, v in item.items() if v not in (None, ""))
+                out.print(" " * (indent + 2) + line, markup=False)
         else:
-            text = f"{value:.4f}" if isinstance(value, float) else value
-            out.print(" " * indent + f"{key}: {text}", markup=False)
+            out.print(" " * indent + f"{key}: {_text(value)}", markup=False)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) or "-"
+    if value is None or value == "":
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 @app.command("compare")
@@ -83,8 +91,10 @@ def compare(first: RefArgument, second: RefArgument, json: JsonOption = False, h
         table.add_column(cell(title))
     for name, (a, b) in row["metrics"].items():
         change = f"{b - a:+.4f}" if a is not None and b is not None else ""
-        table.add_row(name, *("-" if v is None else f"{v:.4f}" for v in (a, b)), change)
+        table.add_row(name, _text(a), _text(b), change)
     stdout().print(table)
+    if not row["same_test"]:
+        stdout().print("not measured on the same test images: the figures do not say which of the two is better")
 
 
 @app.command("promote")

@@ -22,13 +22,13 @@ def ls(json: JsonOption = False, home: HomeOption = None) -> None:
         for row in rows:
             emit(row)
         return
+    from rich.markup import escape
     from rich.table import Table
 
+    columns = ("name", "digest_short", "input", "features", "licence", "state")
     table = Table(box=None, pad_edge=False)
     for title in ("name", "digest", "input", "features", "licence", "state"):
         table.add_column(title)
     for row in rows:
-        table.add_row(
-            *(str(row.get(key, "")) for key in ("name", "digest_short", "input", "features", "licence", "state"))
-        )
+        table.add_row(*(escape(str(row.get(key, ""))) for key in columns))
     stdout().print(table)

@@ -51,8 +51,15 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise known from error
 
 
-def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
     """Write a file so that a reader sees the old content or the new, never a part.
+
+    Args:
+        path: The file; its folder is made when missing.
+        data: The new content.
+        mode: Permissions of a new file.
+        durable: Wait until it is on the disk. Without, a cut of power (not a kill) may leave an empty file; that is
+            for what can be made again.
 
     Raises:
         StorageError: When the disk is full or the folder cannot be written.
@@ -64,8 +71,9 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
+                if durable:
+                    stream.flush()
+                    os.fsync(stream.fileno())
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -84,7 +85,7 @@ class TimmModel:
         taps, order = self._taps(torch, net, size)
 
         def taps_of(x: Any) -> Sequence[Any]:
-            maps = net(x)
+            maps = _maps(net, x)
             return [maps[place] for place in order]
 
         names = [tap.name for tap in taps]
@@ -125,6 +126,7 @@ class TimmModel:
                 where=self._where,
                 fix="install versions of torch and torchvision that belong together",
             ) from error
+        logging.getLogger("timm").setLevel(logging.ERROR)  # it warns of weights that no tap needs
         if not timm.is_model(self.name):
             raise NotFoundError("timm model", self.name, timm.list_models(), where=self._where)
         overlay = {"file": str(self.weights), "custom_load": False}
@@ -154,19 +156,25 @@ class TimmModel:
     def _taps(self, torch: Any, net: Any, size: int) -> tuple[tuple[Tap, ...], list[int]]:
         """The deepest maps, finest first, and where they stand among what the network gives."""
         with torch.no_grad():
-            shapes = [tuple(y.shape) for y in net(torch.zeros(1, 3, size, size))]
+            shapes = [tuple(y.shape) for y in _maps(net, torch.zeros(1, 3, size, size))]
         channels = list(net.feature_info.channels())
         for shape, count in zip(shapes, channels, strict=True):
             if len(shape) != 4 or shape[1] != count or shape[2] != shape[3]:
                 raise InputError(
                     f"expected maps (n, channels, side, side), {self.name} gives {shape} for {count} channels",
                     where=self._where,
-                    fix="name a convolutional model",
+                    fix="name a model whose features are maps",
                 )
         sides = [shape[2] for shape in shapes]
         order = sorted(range(len(shapes)), key=lambda place: -sides[place])[-_TAPS:]
         taps = (Tap(f"tap{n}", channels[place], round(size / sides[place])) for n, place in enumerate(order))
         return tuple(taps), order
+
+
+def _maps(net: Any, x: Any) -> list[Any]:
+    """The network's maps with channels first; some transformers give them last, and say so."""
+    last = "NHWC" in str(getattr(net, "output_fmt", ""))
+    return [y.permute(0, 3, 1, 2) if last else y for y in net(x)]
 
 
 def needs(package: str, where: str) -> None:

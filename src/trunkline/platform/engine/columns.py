@@ -104,7 +104,7 @@ class Column:
         with storage_errors(self.path), lance_errors(self.path):
             self._table.optimize.compact_files(target_rows_per_fragment=_FULL)
             self._table.cleanup_old_versions(older_than=_KEPT)
-        self.refresh()  # rows stand in another order now
+        self.refresh()  # Lance does not promise that rows keep their order
 
     def read(self, images: Sequence[str]) -> np.ndarray:
         """Features of images, in the order asked for.

@@ -7,7 +7,7 @@ appended a few hundred at a time, so a kill costs at most those; a lock makes tw
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
@@ -103,7 +103,7 @@ class FeatureStore:
             session = open_trunk(self.trunk, self.settings, dense=bool(dense))
             kept = _Kept(names)
             try:
-                with closing(self._run(session, todo, read)) as results:
+                with closing(embedded(session, todo, read, self.settings)) as results:
                     for digests, out in results:
                         kept.add(digests, out)
                         if kept.full:
@@ -115,27 +115,6 @@ class FeatureStore:
                 self._append(kept)
             finally:
                 session.close()
-
-    def _run(
-        self, session: TrunkSession, images: Sequence[str], read: Read
-    ) -> Generator[tuple[tuple[str, ...], Any], None, None]:
-        waiting: deque[tuple[str, ...]] = deque()
-
-        def batches(stream: Iterable[tuple[str, np.ndarray]]) -> Generator[np.ndarray, None, None]:
-            import numpy as np
-
-            pictures = iter(stream)
-            while batch := list(islice(pictures, self.settings.batch)):
-                waiting.append(tuple(digest for digest, _ in batch))
-                yield np.stack([pixels for _, pixels in batch])
-
-        # Closed in this order when the caller stops early: first the trunk, then the threads that decode for it.
-        with (
-            closing(decoded(images, read, self.trunk.card, self.settings)) as stream,
-            closing(session.stream(batches(stream))) as outputs,
-        ):
-            for out in outputs:
-                yield waiting.popleft(), out
 
     def _append(self, kept: _Kept) -> None:
         import numpy as np
@@ -195,6 +174,42 @@ class _Kept:
         return images, {
             name: np.concatenate(row) for name, row in zip(self.names, zip(*parts, strict=True), strict=True)
         }
+
+
+def embedded(
+    session: TrunkSession, images: Sequence[str], read: Read, settings: Settings
+) -> Generator[tuple[tuple[str, ...], Mapping[str, np.ndarray]], None, None]:
+    """Features of images from their files' bytes: decoding in threads, the trunk at work meanwhile, in order.
+
+    Args:
+        session: The trunk, open.
+        images: Image digests.
+        read: Gives (digest, file bytes) for digests, in their order.
+        settings: Threads, batch, largest image.
+
+    Yields:
+        Digests of one batch with the trunk's outputs.
+
+    Raises:
+        DataError: On an image that cannot be decoded.
+    """
+    waiting: deque[tuple[str, ...]] = deque()
+
+    def batches(stream: Iterable[tuple[str, np.ndarray]]) -> Generator[np.ndarray, None, None]:
+        import numpy as np
+
+        pictures = iter(stream)
+        while batch := list(islice(pictures, settings.batch)):
+            waiting.append(tuple(digest for digest, _ in batch))
+            yield np.stack([pixels for _, pixels in batch])
+
+    # Closed in this order when the caller stops early: first the trunk, then the threads that decode for it.
+    with (
+        closing(decoded(images, read, session.card, settings)) as stream,
+        closing(session.stream(batches(stream))) as outputs,
+    ):
+        for out in outputs:
+            yield waiting.popleft(), out
 
 
 def decoded(

@@ -93,11 +93,13 @@ class Job:
             there = registry.find(f"{known.name}@{known.version}").digest == known.digest
         except (FileNotFoundError, ValueError, TypeError, NotFoundError):  # never built, or not there any more
             return None
-        return known.unchanged() if there and Path(known.bundle).exists() and Path(known.report).exists() else None
+        files = [Path(known.bundle), Path(known.report)]
+        return known.unchanged() if there and all(file.is_file() and file.stat().st_size for file in files) else None
 
     def keep_result(self, result: BuildResult) -> None:
         """Remember the result for `unchanged`."""
-        write_atomic(self.shop.settings.home / "results" / f"{self._key}.json", canonical_json(result.to_json()))
+        path = self.shop.settings.home / "results" / f"{self._key}.json"
+        write_atomic(path, canonical_json(result.to_json()), durable=False)
 
     def intake(self, listener: Listener) -> None:
         """Read the sources, and look at them as the task does.
@@ -182,7 +184,8 @@ class Job:
             )
             known = stations.get_json("inspect", key)
             if known is None:
-                groups = near_duplicates(self.table.pooled, self.images)
+                with self.shop.blas.limit(len(self.images)):
+                    groups = near_duplicates(self.table.pooled, self.images)
                 parted = split(self.dataset, self.table, scenario.split, groups, frozen=frozen)
                 found = parted.findings[len(self.dataset.findings) :]
                 known = {

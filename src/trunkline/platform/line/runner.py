@@ -46,7 +46,8 @@ def run_line(
     """
     line = Line(settings, listener or Silent(), who)
     try:
-        results = {result.scenario: result for result in line.run(scenarios)}
+        with line.shop.blas.limit(0):
+            results = {result.scenario: result for result in line.run(scenarios)}
     finally:
         line.shop.close()
     ordered = [results[s.name] for s in scenarios if s.name in results]
@@ -184,7 +185,8 @@ class Line:
             waiting = [job for job in same if not job.load_fitted()]
             if not waiting:
                 continue
-            with self.shop.meter.station("fit") as spent:
+            largest = max(len(job.images) for job in waiting)
+            with self.shop.meter.station("fit") as spent, self.shop.blas.limit(largest):
                 fitted = waiting[0].head_kind.fit([job.fit_job() for job in waiting])
             share = spent.share(1 / len(waiting))
             for job, one in zip(waiting, fitted, strict=True):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trunkline.compute.chips.blas import Blas
 from trunkline.platform.data.intake import Intake
 from trunkline.platform.data.store import DataStore, ImageStore
 from trunkline.platform.engine.features import FeatureStore
@@ -39,6 +40,7 @@ class Workshop:
         self.walked: dict[Path, str] = {}
         self.data = DataStore(settings)
         self.meter = Meter()
+        self.blas = Blas(settings.threads)
         self._trunks: dict[str, Trunk] = {}
         self._features: dict[str, FeatureStore] = {}
         self._sessions: dict[tuple[str, bool], TrunkSession] = {}

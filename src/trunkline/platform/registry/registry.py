@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trunkline.core.digest import short
-from trunkline.core.errors import BundleError, GateFailedError, NotFoundError, TrunklineError
+from trunkline.core.errors import BundleError, GateFailedError, NotFoundError, StorageError, TrunklineError
 from trunkline.core.files import locked, storage_errors, write_atomic
 from trunkline.platform.registry import bundle as bundles
 from trunkline.platform.registry import views
@@ -281,6 +281,12 @@ class Registry:
                 data = bundles.load(self.tracking.fetch(version.run, BUNDLE_FILE, part))
                 self._same(bundles.read(data, where=version.ref), version)
                 write_atomic(version.path, data)
+            except StorageError as error:
+                raise BundleError(
+                    f"its file is gone, and MLflow cannot give it: {error.message}",
+                    where=version.ref,
+                    fix=f"put the file back as {version.path}, or build the model again",
+                ) from error
             finally:
                 shutil.rmtree(part, ignore_errors=True)
         return version.path
@@ -320,7 +326,11 @@ class Registry:
                 self.tracking.sweep()
                 self._swept = True
             self._moves.finish()
-            yield
+            try:
+                yield
+            except BaseException:
+                self._swept = False  # a run may be left half-way
+                raise
 
     def _allow(self, status: str, alias: str, name: str) -> None:
         if alias not in ALIASES:

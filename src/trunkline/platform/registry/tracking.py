@@ -97,11 +97,12 @@ class Tracking:
             from mlflow.tracking import MlflowClient
         except ImportError as error:
             raise MissingExtraError("mlflow", "build", "the registry") from error
+        location = (self.home / "mlartifacts").resolve().as_uri()
         if not self.database:
             client = MlflowClient(self.uri, self.uri)
-            self._experiment = _experiment(client, None)
+            # A server knows where artifacts go; for a bare database MLflow would take the present folder.
+            self._experiment = _experiment(client, None if self.uri.startswith("http") else location)
             return client
-        location = (self.home / "mlartifacts").resolve().as_uri()
         with locked(self.home / "locks" / "mlflow.lock"):
             database.prepare(self.database)
             database.follow(self.database, EXPERIMENT, location)

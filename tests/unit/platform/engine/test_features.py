@@ -190,6 +190,8 @@ def test_numbers_that_are_not_finite_are_refused(
     store: FeatureStore, album: Album, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Session:
+        card = store.trunk.card
+
         def stream(self, batches: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
             yield from ({"pooled": np.full((len(batch), 144), np.nan, np.float32)} for batch in batches)
 

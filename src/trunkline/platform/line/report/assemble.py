@@ -45,7 +45,7 @@ class Shown:
 def write_report(job: Job, gated: Gated, bundle: Bundle) -> Path:
     """Write the report of one model to `HOME/reports/DIGEST.html` and return its path."""
     path = job.shop.settings.home / "reports" / f"{bundle.digest}.html"
-    write_atomic(path, render(report_data(job, gated, bundle)).encode())
+    write_atomic(path, render(report_data(job, gated, bundle)).encode(), durable=False)
     return path
 
 
