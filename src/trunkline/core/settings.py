@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         default=100_000_000, ge=1, description="Largest image, in pixels; a larger one is quarantined unread."
     )
-    batch: int = Field(default=16, ge=1, le=1024, description="Images in one run of the trunk.")
+    batch: int = Field(default=8, ge=1, le=1024, description="Images in one run of the trunk.")
     report_pictures: int = Field(
         default=8, ge=0, le=64, description="Most pictures with heat maps of each kind in one report."
     )

@@ -32,7 +32,7 @@ def test_defaults(home: Path) -> None:
         "runtime": "auto",
         "mlflow_uri": "",
         "max_pixels": 100_000_000,
-        "batch": 16,
+        "batch": 8,
         "report_pictures": 8,
     }
 
@@ -40,7 +40,7 @@ def test_defaults(home: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "variable", "line", "batch"),
     [
-        (None, None, "", 16),
+        (None, None, "", 8),
         (None, None, "batch = 2", 2),
         (None, "3", "batch = 2", 3),
         (None, "", "batch = 2", 2),  # an empty variable is none

@@ -27,7 +27,7 @@ _PREFIX = "net/"  # before every name of the user's graph, so that none of ours 
 _MOST_BYTES = (2 << 30) - (1 << 20)  # what one protobuf message may hold, less our own nodes
 _OLDEST_OPSET = 7  # the first whose arithmetic broadcasts
 _OURS = ("", "ai.onnx")
-_EXTERNAL_FIX = "make it one file: python -c \"import onnx; onnx.save(onnx.load('net.onnx'), 'one.onnx')\""
+_ONE_FILE = 'make it one file: python -c "import onnx; onnx.save(onnx.load({!r}), {!r})"'
 _BATCH_FIX = "export the graph with a dynamic batch axis (torch.onnx.export: dynamic_axes or dynamic_shapes)"
 
 
@@ -126,7 +126,7 @@ class Net:
                 raise InputError(
                     f"expected all weights inside the file, those of {tensor.name!r} are in {place!r}",
                     where=self._where,
-                    fix=_EXTERNAL_FIX,
+                    fix=_ONE_FILE.format(Path(self._where).name, "one-file.onnx"),
                 )
         try:
             if model.functions:

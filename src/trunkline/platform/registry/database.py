@@ -119,7 +119,7 @@ def _make(path: Path) -> None:
 
 
 def _migrate(target: sqlite3.Connection, scratch: Path) -> None:
-    """Tables by MLflow's own migrations, two CPU seconds; copied, since MLflow keeps its file open."""
+    """Tables by MLflow's own migrations, about a second; copied, since MLflow keeps its file open."""
     from mlflow.tracking import MlflowClient
 
     scratch.unlink(missing_ok=True)

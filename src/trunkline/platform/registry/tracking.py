@@ -222,10 +222,11 @@ class Tracking:
 
 
 def _quiet() -> None:
-    """No telemetry, no chatter, and 14 seconds instead of four minutes until a server that is not there is given up;
-    set before MLflow is imported."""
+    """No telemetry, nothing on standard output (that is for results), and 14 seconds instead of four minutes until a
+    server that is not there is given up; set before MLflow is imported."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")

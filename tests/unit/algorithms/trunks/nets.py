@@ -98,6 +98,7 @@ def fake_timm(patch: pytest.MonkeyPatch) -> None:
         name: str, *, pretrained: bool, pretrained_cfg_overlay: dict[str, Any], features_only: bool
     ) -> Any:
         assert (name, pretrained, features_only) == ("tiny_net", True, True)
+        assert not pretrained_cfg_overlay["custom_load"]  # a model's own loader reads files of other kinds
         net = Features({"input_size": (3, 32, 32), "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.25, 0.5)})
         net.load_state_dict(load_file(pretrained_cfg_overlay["file"]), strict=False)
         return net

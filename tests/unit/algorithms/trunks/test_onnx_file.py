@@ -248,7 +248,7 @@ def test_weights_in_other_files_are_refused_unread(place: str, inside: bool, tmp
     error = refused(brought(tmp_path, external(place, inside=inside)))
     assert error.message.startswith("expected all weights inside the file, those of ")
     assert error.message.endswith(f" are in {place!r}")
-    assert "onnx.save(onnx.load(" in str(error.fix)
+    assert "onnx.save(onnx.load('net.onnx'), 'one-file.onnx')" in str(error.fix)
 
 
 def custom(inside: bool) -> onnx.ModelProto:

@@ -272,3 +272,11 @@ def test_mlflow_is_quiet(stocked: Path, capfd: pytest.CaptureFixture[str]) -> No
     at.promote("steel@3")
     assert tuple(capfd.readouterr()) == ("", "")
     assert logging.getLogger("mlflow").level == logging.WARNING
+
+
+def test_a_server_has_nothing_to_say_on_standard_output(stocked: Path) -> None:
+    from mlflow import environment_variables as said
+
+    registry(stocked).tracking.client()
+    assert said.MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.get() is True
+    assert said.MLFLOW_DISABLE_TELEMETRY.get() is True
