@@ -95,7 +95,7 @@ class Manifest(_Strict):
         data_licence: Licence of the data.
     """
 
-    schema_version: int
+    schema_version: int = Field(ge=1)
     name: Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(check_name)]
     task: str
     labels: list[str] = Field(min_length=1)

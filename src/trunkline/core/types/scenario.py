@@ -31,6 +31,7 @@ _LIMIT = re.compile(r"^\s*(>=|<=|>|<)\s*([0-9]*\.?[0-9]+(?:[eE][-+]?\d+)?)\s*$")
 
 
 MAX_NAME = 200
+BUNDLE_SUFFIX = ".tlb"
 _NOT_IN_NAMES = re.compile(r'[/\\:@*"\x00-\x1f\x7f-\x9f\ud800-\udfff]')
 
 
@@ -44,12 +45,15 @@ def check_name(name: str) -> str:
         raise ValueError(f'expected a name without / \\ : @ * " and without spaces at its ends, got {name!r}')
     if not name or name[0] in ".-":
         raise ValueError(f"expected a name that does not begin with . or -, got {name!r}")
+    if name.endswith(BUNDLE_SUFFIX):
+        raise ValueError(f"expected a name that does not end in {BUNDLE_SUFFIX}, as files of bundles do, got {name!r}")
     return name
 
 
 def safe_name(text: str) -> str:
     """The nearest thing to a text, as a file's or a folder's name, that `check_name` lets pass."""
-    return re.sub(r"^[\s.-]+", "", _NOT_IN_NAMES.sub("-", text))[:MAX_NAME].strip() or "scenario"
+    name = re.sub(r"^[\s.-]+", "", _NOT_IN_NAMES.sub("-", text))[:MAX_NAME].strip()
+    return name.removesuffix(BUNDLE_SUFFIX).strip() or "scenario"
 
 
 class _Strict(BaseModel):

@@ -39,6 +39,7 @@ def evaluate_bundle(ref: str, data: str, settings: Settings, *, split: str = "te
     from trunkline.platform.registry.bundle import read
     from trunkline.platform.registry.keys import trusted_keys
     from trunkline.platform.registry.registry import Registry
+    from trunkline.platform.registry.use import trunk_of
 
     if split not in SPLITS:
         raise ConfigError(f"expected one of {', '.join(SPLITS)}, got {split!r}", where="--split")
@@ -46,7 +47,7 @@ def evaluate_bundle(ref: str, data: str, settings: Settings, *, split: str = "te
     shop = Workshop(settings)
     dataset = _dataset(data, shop, bundle.task)
     samples = _samples(dataset, split)
-    trunk = shop.trunk_of(bundle.trunk.digest)
+    trunk = trunk_of(bundle, settings.home)
     features, dense = shop.features(trunk), HEADS.load(bundle.task)().dense
     images = [sample.image for sample in samples]
     missing = features.missing(images, dense=dense)

@@ -127,14 +127,12 @@ def content_of(job: Job) -> dict[str, Any]:
 
 
 def _latency(job: Job, head: Any, rows: Sequence[int]) -> tuple[dict[str, float], list[GateCheck]]:
-    asked = job.scenario.limit("latency_ms_p95") is not None
-    count = latency.WHOLE + 1 if asked else latency.PARTS
-    chosen = [job.images[rows[i % len(rows)]] for i in range(count)] if asked else [job.images[r] for r in rows[:count]]
-    images = [data for _, data in job.read_images(chosen)]
-    if asked:
-        times = latency.whole_ms(job.shop, job.trunk, head, images)
+    if job.scenario.limit("latency_ms_p95") is None:
+        few = [data for _, data in job.typical[: latency.PARTS]]
+        times = latency.parts_ms(job.shop, job.trunk, head, few, job.table.take(rows[:1]))
     else:
-        times = latency.parts_ms(job.shop, job.trunk, head, images, job.table.take(rows[:1]))
+        chosen = [job.images[rows[i % len(rows)]] for i in range(latency.WHOLE + 1)]
+        times = latency.whole_ms(job.shop, job.trunk, head, [data for _, data in job.read_images(chosen)])
     return gate.latency_checks(job.scenario, times)
 
 
@@ -191,11 +189,13 @@ def _doubts(job: Job, measured: Measured, test_rows: Sequence[int]) -> list[Find
 
 def pack(job: Job, gated: Gated) -> tuple[bytes, GateReport]:
     """Seal the candidate with its figures; the size is a figure of its own, so it is sealed until that is true."""
+    from trunkline.core.images import decode
     from trunkline.platform.line.report.pictures import preview
 
     key = signing_key(job.shop.settings.home)
     limit = job.scenario.limit("bundle_kb")
-    sheet = preview([image for _, image in pictures(job, preview_images(job))])
+    limit_pixels = job.shop.settings.max_pixels
+    sheet = preview([decode(data, max_pixels=limit_pixels) for _, data in job.typical])
     rows = {
         "per_class": [row.to_json() for row in gated.measured.metrics.per_class],
         "confusion": gated.measured.metrics.confusion,
@@ -226,17 +226,6 @@ def pack(job: Job, gated: Gated) -> tuple[bytes, GateReport]:
 
 def _many(finding: Finding) -> int:
     return max(len(finding.images), len(finding.names))
-
-
-def preview_images(job: Job) -> list[str]:
-    """A few training images, labels in turn; they follow from content alone."""
-    by_label: dict[str, list[str]] = {}
-    for row in job.rows("train"):
-        sample = job.dataset.samples[row]
-        by_label.setdefault(sample.labels[0] if sample.labels else "", []).append(sample.image)
-    ranked = [sorted(images) for _, images in sorted(by_label.items())]
-    longest = max(map(len, ranked))
-    return [images[i] for i in range(longest) for images in ranked if i < len(images)][:_PREVIEW]
 
 
 def pictures(job: Job, images: Sequence[str]) -> list[tuple[str, Any]]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from trunkline.platform.registry.registry import Registry
     from trunkline.platform.registry.versions import ModelVersion
 
+_TYPICAL = 8
+
 
 class Job:
     """A scenario with what its stations have given so far.
@@ -151,6 +153,17 @@ class Job:
             self._table = self.features.table(self.images, dense=self.dense)
         return self._table
 
+    @cached_property
+    def typical(self) -> list[tuple[str, bytes]]:
+        """Digest and bytes of a few training images, labels in turn; which they are follows from content alone."""
+        by_label: dict[str, list[str]] = {}
+        for row in self.rows("train"):
+            sample = self.dataset.samples[row]
+            by_label.setdefault(sample.labels[0] if sample.labels else "", []).append(sample.image)
+        ranked = [sorted(images) for _, images in sorted(by_label.items())]
+        turns = [images[i] for i in range(max(map(len, ranked))) for images in ranked if i < len(images)]
+        return list(self.read_images(turns[:_TYPICAL]))
+
     @property
     def feature_bytes(self) -> int:
         """What its features weigh in memory."""
@@ -171,7 +184,9 @@ class Job:
 
         scenario, stations = self.scenario, self.shop.stations
         with self.shop.meter.station("inspect", self.costs):
-            self.champion = registry.champion(scenario.name)
+            champion = registry.champion(scenario.name)
+            if champion is not None:  # its bundle is brought here first, where a server holds it
+                self.champion = replace(champion, path=registry.resolve(champion.ref))
             frozen = self.frozen_images()
             key = stations.key(
                 {
@@ -292,3 +307,4 @@ class Job:
         """Free the features."""
         self._table = None
         self._fitted = None
+        self.__dict__.pop("typical", None)

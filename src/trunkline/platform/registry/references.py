@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trunkline.core.errors import NotFoundError
+from trunkline.core.types.scenario import BUNDLE_SUFFIX
 from trunkline.platform.registry.versions import ALIASES, CHAMPION, ModelVersion
-
-SUFFIX = ".tlb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Reference:
 
 def file_of(text: str) -> Path | None:
     """The file that is meant, or None for a model's name: names end in no .tlb and have no slash."""
-    return Path(text) if text.endswith(SUFFIX) or "/" in text else None
+    return Path(text) if text.endswith(BUNDLE_SUFFIX) or "/" in text else None
 
 
 def pick(reference: Reference, versions: Sequence[ModelVersion]) -> ModelVersion | None:

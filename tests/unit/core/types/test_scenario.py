@@ -44,6 +44,7 @@ def test_names_that_can_be(name: str) -> None:
         ("- . -x", "x"),
         ("", "scenario"),
         ("...", "scenario"),
+        ("steel.tlb", "steel"),
     ],
 )
 def test_names_that_cannot_be_and_what_is_made_of_them(name: str, safe: str) -> None:

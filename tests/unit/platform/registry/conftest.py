@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -11,20 +12,22 @@ import struct
 import time
 import traceback
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from trunkline.algorithms.trunks.card import Tap, TrunkCard
-from trunkline.core.digest import digest_bytes
+from trunkline.core.digest import canonical_json, digest_bytes
 from trunkline.core.settings import Settings
 from trunkline.core.types.gate import GateCheck, GateReport
 from trunkline.core.types.head import TrainedHead
 from trunkline.platform.registry import bundle, keys
+from trunkline.platform.registry.archive import read_archive, write_archive
 from trunkline.platform.registry.registry import Registry
 
 CARD = TrunkCard(
@@ -37,6 +40,7 @@ CARD = TrunkCard(
     licence="Apache-2.0",
     source="made here",
 )
+Reseal = Callable[[Mapping[str, bytes]], bytes]
 SCENARIO = digest_bytes(b"scenario")
 DATASET = digest_bytes(b"dataset")
 
@@ -105,6 +109,47 @@ def make() -> SimpleNamespace:
         report=make_report,
         bundle=make_bundle,
     )
+
+
+@pytest.fixture(scope="session")
+def signer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a key."""
+    return tmp_path_factory.mktemp("signer")
+
+
+@pytest.fixture(scope="session")
+def key(signer: Path) -> keys.SigningKey:
+    return keys.signing_key(signer)
+
+
+@pytest.fixture(scope="session")
+def sealed(make: SimpleNamespace, signer: Path) -> bytes:
+    """A bundle that passed its gate."""
+    return make.bundle(signer, make.check(), make.check(machine=True, value=7.0))
+
+
+@pytest.fixture(scope="session")
+def failed(make: SimpleNamespace, signer: Path) -> bytes:
+    """A bundle whose gate failed."""
+    return make.bundle(signer, make.check("failed", value=0.8), accuracy=0.8)
+
+
+@pytest.fixture(scope="session")
+def reseal(sealed: bytes, key: keys.SigningKey) -> Reseal:
+    """Puts other members into the bundle and signs it anew, as whoever has a key can."""
+
+    def change(members: Mapping[str, bytes]) -> bytes:
+        content = {**read_archive(sealed), **members}
+        signature = json.loads(content.pop("signature"))
+        message = b"trunkline bundle\n" + bundle.content_digest(content).encode()
+        return write_archive({**content, "signature": canonical_json({**signature, "signature": key.sign(message)})})
+
+    return change
+
+
+@pytest.fixture(scope="session")
+def manifest(sealed: bytes) -> dict[str, Any]:
+    return dict(json.loads(read_archive(sealed)["bundle.json"]))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from trunkline.core.errors import StorageError
 from trunkline.core.settings import Settings
 from trunkline.platform.registry.registry import Registry
 from trunkline.platform.registry.versions import ModelVersion
@@ -110,3 +111,13 @@ def test_a_killed_promotion_is_finished_by_the_next_call(stocked: Path, in_child
     told = [(e.old, e.new, e.who, e.why) for e in at.audit.entries("steel")[3:]]
     assert (champion.version, told) == ((3, [(2, 3, "bob", "compared")]) if begun else (2, []))
     assert (at.audit.verify(), (stocked / "registry.pending.json").exists()) == ([], False)
+
+
+def test_a_promotion_that_cannot_be_read_stops_with_a_way_out(stocked: Path) -> None:
+    pending = stocked / "registry.pending.json"
+    pending.write_text("{")
+    with pytest.raises(StorageError, match="expected the promotion that was begun") as caught:
+        registry(stocked).promote("steel@3")
+    assert caught.value.where == str(pending)
+    pending.unlink()
+    assert registry(stocked).promote("steel@3")["version"] == 3
