@@ -15,6 +15,7 @@ NAMES = (
     "jpeg_to_features",
     "rebuild",
     "many_scenarios",
+    "anomaly_head",
 )
 
 

@@ -153,8 +153,8 @@ HELP = {
     "data": "A folder, a file, or a list of them; paths are relative to the scenario file.",
     "data.path": "Where it is. A plain path in `data` is short for a source with only this key.",
     "labels": "Changes to the labels that the data brings.",
-    "trunk": "The frozen backbone: a name from `trunkline trunks ls`, `onnx:FILE`, or `timm:NAME?weights=FILE.safetensors`; "
-    "see [trunks](trunks.md).",
+    "trunk": "The frozen backbone: a name from `trunkline trunks ls`, `onnx:FILE`, or "
+    "`timm:NAME?weights=FILE.safetensors`; see [trunks](trunks.md).",
     "split": "How images are put aside for the gate.",
     "split.seed": "The same seed gives the same split.",
     "gates": 'Limits that the model must meet, as `accuracy: ">= 0.99"`; `champion: no-worse` compares '
