@@ -18,6 +18,7 @@ import numpy as np
 
 from trunkline.algorithms.heads import linear
 from trunkline.algorithms.heads.base import FitJob, Fitted, Scores, one_hot
+from trunkline.algorithms.heads.discriminants import fit_logits
 from trunkline.algorithms.heads.ridge import RidgeFit
 from trunkline.core.types.features import FeatureTable
 from trunkline.core.types.head import TrainedHead
@@ -28,7 +29,7 @@ _EVEN_ODDS = 0.5
 
 
 class Classify:
-    """Least squares on one-hot targets, calibrated to a softmax, with one confidence threshold."""
+    """Least squares on one-hot targets, its scores made calibrated logits, with one confidence threshold."""
 
     task = "classify"
     dense: tuple[str, ...] = ()
@@ -38,19 +39,22 @@ class Classify:
 
     def _finish(self, job: FitJob, fit: RidgeFit) -> Fitted:
         targets = one_hot(job.targets, job.labels)
-        warmth, bias = linear.calibrate_softmax(fit.held_out, targets)
-        scores = linear.softmax(fit.held_out / warmth + bias)
+        logits = fit_logits(fit.held_out, targets, job.groups)
+        scores = linear.softmax(logits.held_out)
         right = targets[np.arange(len(scores)), scores.argmax(axis=1)] > 0
         threshold = confidence_threshold(scores.max(axis=1), right, job.operating_point)
         head = TrainedHead(
             task=self.task,
             labels=job.labels,
             trunk=job.table.trunk,
-            weights={"weight": fit.weights, "bias": (fit.bias + warmth * bias).astype(np.float32)},
+            weights={
+                "weight": (fit.weights @ logits.matrix).astype(np.float32),
+                "bias": (fit.bias @ logits.matrix + logits.offset).astype(np.float32),
+            },
             config={"rung": "linear", "ridge": fit.ridge, "channels": list(job.channels)},
             thresholds=dict.fromkeys(job.labels, threshold),
             unsure=dict.fromkeys(job.labels, (0.0, threshold)),
-            calibration={"temperature": warmth},
+            calibration={"temperature": 1.0},
         )
         detail = {"cv_accuracy": float(right.mean()), "cv_errors": fit.errors}
         return Fitted(head, scores.astype(np.float32), detail)

@@ -68,7 +68,7 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -60, 60))))
 
 
-def calibrate_softmax(scores: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+def calibrate_softmax(scores: np.ndarray, targets: np.ndarray, *, slope: float = 8.0) -> tuple[float, np.ndarray]:
     """Temperature and a bias for each label that make held-out log-loss least.
 
     Bias-corrected temperature scaling (Alexandari et al., ICML 2020), by damped Newton steps; a unit Gaussian on the
@@ -77,12 +77,13 @@ def calibrate_softmax(scores: np.ndarray, targets: np.ndarray) -> tuple[float, n
     Args:
         scores: Held-out scores of shape (n, k).
         targets: 0/1 of shape (n, k).
+        slope: What one over the temperature is about: least-squares scores lie about 0..1, 8 makes them logits.
 
     Returns:
         temperature, biases of shape (k,): probabilities are softmax(scores / temperature + biases).
     """
     n, k = scores.shape
-    prior = np.log(8.0)  # least-squares scores lie about 0..1; a slope of 8 makes them logits
+    prior = np.log(slope)
     theta = np.zeros(k + 1)
     theta[0] = prior
     centred = scores - scores.mean(axis=1, keepdims=True)
@@ -94,9 +95,9 @@ def calibrate_softmax(scores: np.ndarray, targets: np.ndarray) -> tuple[float, n
 
     current = loss(theta)
     for _ in range(30):
-        slope = np.exp(theta[0])
-        p = softmax(slope * centred + theta[1:])
-        jacobian = np.concatenate([(slope * centred)[:, :, None], np.broadcast_to(np.eye(k), (n, k, k))], axis=2)
+        steep = np.exp(theta[0])
+        p = softmax(steep * centred + theta[1:])
+        jacobian = np.concatenate([(steep * centred)[:, :, None], np.broadcast_to(np.eye(k), (n, k, k))], axis=2)
         residual = p - targets
         gradient = np.einsum("nk,nkj->j", residual, jacobian)
         gradient += np.concatenate([[theta[0] - prior], theta[1:]])

@@ -185,8 +185,7 @@ class Line:
             waiting = [job for job in same if not job.load_fitted()]
             if not waiting:
                 continue
-            largest = max(len(job.images) for job in waiting)
-            with self.shop.meter.station("fit") as spent, self.shop.blas.limit(largest):
+            with self.shop.meter.station("fit") as spent:
                 fitted = waiting[0].head_kind.fit([job.fit_job() for job in waiting])
             share = spent.share(1 / len(waiting))
             for job, one in zip(waiting, fitted, strict=True):
