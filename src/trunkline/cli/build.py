@@ -85,9 +85,10 @@ def _one(result: BuildResult) -> None:
     figure = PRIMARY[result.task]
     state = "unchanged, " if result.status == "unchanged" else ""
     out.print(f"{result.name} version {result.version}: {state}{_verdict(result)}", markup=False, style="bold")
-    out.print(
-        f"  {figure} {result.metrics[figure]:.4f} on {result.metrics['test_images']:.0f} test images", markup=False
-    )
+    span = result.intervals.get(figure)
+    between = f" ({span[0]:.4f} to {span[1]:.4f})" if span else ""
+    tested = f"{result.metrics['test_images']:.0f} test images"
+    out.print(f"  {figure} {result.metrics[figure]:.4f}{between} on {tested}", markup=False)
     for gate in result.gates:
         thin = ", evidence: thin" if gate["evidence"] == "thin" else ""
         out.print(
@@ -99,9 +100,15 @@ def _one(result: BuildResult) -> None:
         out.print(f"  {finding['severity']}: {finding['message']}", markup=False)
     if result.seconds:
         spent = ", ".join(f"{station} {seconds:.1f} s" for station, seconds in result.seconds.items())
-        out.print(f"  {result.cpu_seconds:.1f} CPU seconds ({spent})", markup=False)
+        out.print(f"  {result.cpu_seconds:.1f} CPU seconds; on the clock: {spent}", markup=False)
     out.print(f"  bundle  {result.bundle} ({result.bundle_bytes / 1024:.0f} KB)", markup=False)
     out.print(f"  report  {result.report}", markup=False)
+    if result.alias == "challenger":
+        out.print(
+            f"  it waits as the challenger, not compared with the champion: "
+            f"`trunkline models promote {result.name!r}@{result.version}` makes it the champion",
+            markup=False,
+        )
     out.print(f"next: open the report, or `trunkline predict {result.name!r} IMAGE...`", markup=False)
 
 

@@ -51,6 +51,9 @@ def fit_logits(scores: np.ndarray, targets: np.ndarray, groups: np.ndarray) -> L
     fold = _folds(targets.argmax(axis=1), groups)
     for number in np.unique(fold):
         out = fold == number
+        if not targets[~out].any(axis=0).all():  # nothing is known of a label that the others lack
+            held[out] = scores[out] / warmth + bias
+            continue
         apart = discriminants(scores[~out], targets[~out])
         held[out] = scores[out] @ apart[0] + apart[1]
     second_warmth, second_bias = calibrate_softmax(held, targets, slope=1.0)

@@ -66,11 +66,12 @@ def finish(job: Job, registry: Registry, who: str) -> BuildResult:
         sealed, report = pack(job, gated)
         bundle = bundles.read(sealed)
         path = shop.settings.home / "bundles" / f"{bundle.digest}.tlb"
-        if not path.exists():
+        if not path.exists() or path.read_bytes() != sealed:
             write_atomic(path, sealed)
         dataset = shop.data.save(job.dataset)
     gated = replace(gated, report=report)
-    alias = alias_of(job, report)
+    same = job.champion is not None and job.champion.digest == bundle.digest
+    alias = None if same else alias_of(job, report)  # the champion, built again, stays what it is
     with shop.meter.station("report", costs):
         page = write_report(job, gated, bundle)
     with shop.meter.station("register", costs):
@@ -84,7 +85,12 @@ def finish(job: Job, registry: Registry, who: str) -> BuildResult:
             why=_why(job, alias),
         )
     result = _result(job, gated, bundle, path, page)
-    result = replace(result, version=version.version, alias=alias or "", dataset=f"{dataset.name}@{dataset.version}")
+    result = replace(
+        result,
+        version=version.version,
+        alias=CHAMPION if same else alias or "",
+        dataset=f"{dataset.name}@{dataset.version}",
+    )
     job.keep_result(result)
     return result
 

@@ -122,8 +122,10 @@ def quality_checks(scenario: Scenario, measured: Measured) -> list[GateCheck]:
 
 def champion_check(challenger: Measured, champion: Measured, reference: str) -> GateCheck:
     """No-worse-than-champion, both measured on the champion's own frozen test set."""
-    difference, low, high = compare_paired(challenger, champion)
     name = PRIMARY[challenger.head.task]
+    if "cannot be measured" in challenger.metrics.notes.get(name, ""):
+        return _by_rejects(challenger, champion, reference)
+    difference, low, high = compare_paired(challenger, champion)
     before, now = champion.metrics.values[name], challenger.metrics.values[name]
     verdict = "passed" if difference >= 0 else "failed"
     return GateCheck(
@@ -135,6 +137,22 @@ def champion_check(challenger: Measured, champion: Measured, reference: str) -> 
         verdict=verdict,  # type: ignore[arg-type]
         evidence="thin" if low < 0 <= high and (low, high) != (0.0, 0.0) else "ok",
         note=f"{name} {now:.4f} against {before:.4f} of {reference} on its {len(champion.targets)} frozen test images",
+    )
+
+
+def _by_rejects(challenger: Measured, champion: Measured, reference: str) -> GateCheck:
+    """Where no faulty image is there to be found, the model that refuses fewer good ones is no worse."""
+    name = "false_reject_rate"
+    before, now = champion.metrics.values[name], challenger.metrics.values[name]
+    return GateCheck(
+        name="champion",
+        value=before - now,
+        low=before - challenger.metrics.intervals[name][1],
+        high=before - challenger.metrics.intervals[name][0],
+        limit="no-worse",
+        verdict="passed" if now <= before else "failed",
+        evidence="thin",
+        note=f"{name} {now:.4f} against {before:.4f} of {reference}; no faulty image is there to compare by",
     )
 
 

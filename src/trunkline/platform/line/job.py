@@ -120,6 +120,7 @@ class Job:
                 name=scenario.name,
                 progress=lambda done, total: listener.advance("read", done, total, "images"),
             )
+            raw = replace(raw, samples=tuple(sorted(raw.samples, key=lambda s: (s.image, s.labels, s.name))))
             seen = for_task(raw, scenario.task, scenario.labels)
             # By content: what files are called must not change a single bit of the model.
             self.dataset = replace(seen, samples=tuple(sorted(seen.samples, key=lambda sample: sample.image)))

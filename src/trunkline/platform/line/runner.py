@@ -20,6 +20,7 @@ from trunkline.platform.line.workshop import Workshop
 from trunkline.platform.registry.registry import Registry
 
 if TYPE_CHECKING:
+    from trunkline.algorithms.heads.base import Fitted
     from trunkline.core.settings import Settings
     from trunkline.core.types.scenario import Scenario
 
@@ -138,8 +139,17 @@ class Line:
         # Dense maps first: that run of the trunk gives the pooled features as well.
         by_trunk = sorted(alive, key=lambda job: (job.feature_key[0], -len(job.dense)))
         for _, same in groupby(by_trunk, key=lambda job: job.feature_key):
-            self._embed(list(same))
+            group = list(same)
+            try:
+                self._embed(group)
+            except StorageError:
+                raise
+            except InputError:  # one of them cannot be embedded: each by itself tells which
+                for job in group:
+                    with self._survive(job):
+                        self._embed([job])
         done = 0
+        alive = [job for job in alive if not job.dead]
         for chunk in _chunks(alive):
             for job in chunk:
                 with self._survive(job):
@@ -179,6 +189,14 @@ class Line:
             job.costs.add("embed", spent.share(share / max(1, sum(shares))))
             job.embedded = share
 
+    @staticmethod
+    def _fit_together(jobs: Sequence[Job]) -> Sequence[Fitted] | None:
+        """Heads of jobs of one task in one call; None when one of several cannot be fitted."""
+        try:
+            return jobs[0].head_kind.fit([job.fit_job() for job in jobs])
+        except InputError:
+            return None
+
     def _fit(self, jobs: Sequence[Job]) -> None:
         """Fit the heads of many scenarios of one task in one call."""
         for _, same in groupby(sorted(jobs, key=lambda j: j.scenario.task), key=lambda j: j.scenario.task):
@@ -186,7 +204,12 @@ class Line:
             if not waiting:
                 continue
             with self.shop.meter.station("fit") as spent:
-                fitted = waiting[0].head_kind.fit([job.fit_job() for job in waiting])
+                fitted = self._fit_together(waiting)
+            if fitted is None:  # one of them cannot be fitted: each by itself tells which
+                for job in waiting:
+                    with self._survive(job), self.shop.meter.station("fit", job.costs):
+                        job.keep_fitted(job.head_kind.fit([job.fit_job()])[0])
+                continue
             share = spent.share(1 / len(waiting))
             for job, one in zip(waiting, fitted, strict=True):
                 job.keep_fitted(one)

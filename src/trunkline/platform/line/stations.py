@@ -13,7 +13,7 @@ from typing import Any
 from trunkline.core.digest import canonical_json, digest_json
 from trunkline.core.files import storage_errors
 
-RECIPE = 1
+RECIPE = 2
 """Part of every key. Raise it when a station computes something else from the same inputs."""
 
 

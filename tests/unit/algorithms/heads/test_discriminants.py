@@ -25,7 +25,7 @@ def test_discriminants_see_through_what_labels_share() -> None:
     (learned, truth), (other, other_truth) = scores(150, 0), scores(300, 1)
     matrix, offset = discriminants(learned, truth)
     assert right(other, other_truth) < 0.7
-    assert right(other @ matrix + offset, other_truth) > 0.9
+    assert right(other @ matrix + offset, other_truth) > 0.8
 
 
 @pytest.mark.parametrize("count", [12, 30, 150])
