@@ -42,7 +42,7 @@ class _Seen:
 
 
 class _Memory:
-    """Path -> stat and what was seen; a file that changed is looked at again."""
+    """Path -> stat and what was seen; a file that changed is looked at again, once a run."""
 
     def __init__(self, home: Path, folder: Path, max_pixels: int) -> None:
         self.path = home / "intake" / f"{digest_json([str(folder), max_pixels])}.json"
@@ -52,14 +52,19 @@ class _Memory:
             rows = {}
         self.rows: dict[str, Any] = rows if isinstance(rows, dict) else {}
         self._unsaved = 0
+        self._checked: dict[str, _Seen] = {}  # many lists may name the same file
 
     def get(self, path: Path) -> _Seen | None:
-        row = self.rows.get(str(path))
-        if row is None or row[0] != _stat(path):
-            return None
-        return _Seen(*row[1])
+        name = str(path)
+        if name not in self._checked:
+            row = self.rows.get(name)
+            if row is None or row[0] != _stat(path):
+                return None
+            self._checked[name] = _Seen(*row[1])
+        return self._checked[name]
 
     def put(self, path: Path, stat: list[int], seen: _Seen) -> None:
+        self._checked[str(path)] = seen
         self.rows[str(path)] = [stat, [seen.digest, seen.width, seen.height, seen.kind, seen.reason]]
         self._unsaved += 1
         if self._unsaved > max(_SAVE_EVERY, len(self.rows) // 4):  # a kill costs no more than these

@@ -76,7 +76,13 @@ class FeatureStore:
         return [image for image in dict.fromkeys(images) if not all(column.has(image) for column in columns)]
 
     def embed(
-        self, images: Sequence[str], *, read: Read, dense: Sequence[str] = (), progress: Progress | None = None
+        self,
+        images: Sequence[str],
+        *,
+        read: Read,
+        dense: Sequence[str] = (),
+        progress: Progress | None = None,
+        session: TrunkSession | None = None,
     ) -> None:
         """Run the trunk on images and keep their features.
 
@@ -85,6 +91,7 @@ class FeatureStore:
             read: Gives (digest, file bytes) for digests.
             dense: Names of the taps whose maps are kept as well.
             progress: Told of images done and images in all.
+            session: The trunk, open, when the caller has it; it stays the caller's. Opened here when not given.
 
         Raises:
             DataError: On an image that cannot be decoded.
@@ -100,10 +107,10 @@ class FeatureStore:
             done = len(images) - len(todo)
             if not todo:
                 return
-            session = open_trunk(self.trunk, self.settings, dense=bool(dense))
+            opened = session or open_trunk(self.trunk, self.settings, dense=bool(dense))
             kept = _Kept(names)
             try:
-                with closing(embedded(session, todo, read, self.settings)) as results:
+                with closing(embedded(opened, todo, read, self.settings)) as results:
                     for digests, out in results:
                         kept.add(digests, out)
                         if kept.full:
@@ -114,7 +121,8 @@ class FeatureStore:
                             progress(done, len(images))
                 self._append(kept)
             finally:
-                session.close()
+                if session is None:
+                    opened.close()
 
     def _append(self, kept: _Kept) -> None:
         import numpy as np

@@ -181,6 +181,7 @@ class Line:
                 missing,
                 read=jobs[0].read_images,
                 dense=jobs[0].dense,
+                session=self.shop.session(jobs[0].trunk, dense=bool(jobs[0].dense)),  # the gate times the same one
                 progress=lambda done, _: self.listener.advance("embed", before + done, len(images), "images"),
             )
         wanted = set(missing)
