@@ -21,6 +21,8 @@ _FULL = 16_384
 _KEPT = timedelta(days=1)
 """How long the small files stay: another process may still be reading them."""
 _LARGEST_HALF = 65_504.0
+_IN_MEMORY = 64 << 20
+"""Bytes of a column that is kept in memory once it is read again: many scenarios are cut from the same images."""
 
 
 def halved(maps: np.ndarray) -> np.ndarray:
@@ -49,10 +51,12 @@ class Column:
         self.dtype = "float32" if name == "pooled" else "float16"
         self._rows: dict[bytes, int] | None = None
         self._table: Any = None
+        self._reads = 0
+        self._all: np.ndarray | None = None
 
     def refresh(self) -> None:
         """Look again: another process may have appended."""
-        self._rows = None
+        self._rows = self._all = None
 
     def _load(self) -> dict[bytes, int]:
         if self._rows is None:
@@ -94,6 +98,7 @@ class Column:
         self._table = write_table(self.path, pa.Table.from_arrays([keys, column], schema=schema))
         for key in fresh:
             rows[key] = len(rows)
+        self._all = None
         self._tidy()
 
     def _tidy(self) -> None:
@@ -126,8 +131,22 @@ class Column:
         missing = next((image for image, key in zip(images, keys, strict=True) if key not in rows), None)
         if missing is not None:
             raise KeyError(missing)
-        unique, inverse = np.unique([rows[key] for key in keys], return_inverse=True)
-        column = self._table.take(unique, columns=["values"])["values"].combine_chunks()
+        wanted = [rows[key] for key in keys]
+        if self._all is None and self._reads and self._bytes() <= _IN_MEMORY:
+            self._all = self._values(self._table.to_table(columns=["values"]))
+        self._reads += 1
+        if self._all is not None:
+            return np.asarray(self._all[wanted], dtype=np.float32)
+        unique, inverse = np.unique(wanted, return_inverse=True)
+        return np.asarray(self._values(self._table.take(unique, columns=["values"]))[inverse], dtype=np.float32)
+
+    def _bytes(self) -> int:
+        """What all values weigh."""
+        kind = self._table.schema.field("values").type
+        return int(len(self._load()) * kind.list_size * kind.value_type.bit_width // 8)
+
+    def _values(self, table: Any) -> np.ndarray:
+        """A Lance result's values, shape (n, ...)."""
         shape = json.loads(self._table.schema.metadata[b"shape"])
-        values = column.flatten().to_numpy(zero_copy_only=False).reshape(len(unique), *shape)
-        return np.asarray(values[inverse], dtype=np.float32)
+        values: np.ndarray = table["values"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return values.reshape(table.num_rows, *shape)

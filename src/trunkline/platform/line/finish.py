@@ -195,13 +195,11 @@ def _doubts(job: Job, measured: Measured, test_rows: Sequence[int]) -> list[Find
 
 def pack(job: Job, gated: Gated) -> tuple[bytes, GateReport]:
     """Seal the candidate with its figures; the size is a figure of its own, so it is sealed until that is true."""
-    from trunkline.core.images import decode
     from trunkline.platform.line.report.pictures import preview
 
     key = signing_key(job.shop.settings.home)
     limit = job.scenario.limit("bundle_kb")
-    limit_pixels = job.shop.settings.max_pixels
-    sheet = preview([decode(data, max_pixels=limit_pixels) for _, data in job.typical])
+    sheet = preview([job.shop.tile(image, data) for image, data in job.typical])
     rows = {
         "per_class": [row.to_json() for row in gated.measured.metrics.per_class],
         "confusion": gated.measured.metrics.confusion,

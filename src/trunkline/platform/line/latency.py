@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WHOLE = 32
 """Images timed where a limit was asked for."""
-PARTS = 4
+PARTS = 3
 """Images read, and answers given, where none was."""
 
 

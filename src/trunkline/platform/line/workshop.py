@@ -15,10 +15,13 @@ from trunkline.platform.line.meter import Meter
 from trunkline.platform.line.stations import StationStore
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from trunkline.algorithms.trunks import Trunk, TrunkSession
     from trunkline.core.settings import Settings
 
 _SINGLES = 24  # single images by which a trunk's latency is measured
+_TILES = 4096  # small pictures for contact sheets, 4 KB each
 
 
 class Workshop:
@@ -45,6 +48,7 @@ class Workshop:
         self._features: dict[str, FeatureStore] = {}
         self._sessions: dict[tuple[str, bool], TrunkSession] = {}
         self._singles: dict[tuple[str, bool], list[float]] = {}
+        self._tiles: dict[str, Image.Image] = {}
 
     def trunk(self, spec: str, *, where: str | None = None) -> Trunk:
         """The trunk of this name, or by its digest; exported on first use."""
@@ -95,6 +99,22 @@ class Workshop:
                 times.append(1e3 * (time.perf_counter() - start))
             self._singles[key] = times
         return self._singles[key]
+
+    def tile(self, image: str, data: bytes) -> Image.Image:
+        """An image as a square of a contact sheet; made once for all models that show it.
+
+        Args:
+            image: Its digest.
+            data: Bytes of its file.
+        """
+        from trunkline.core.images import decode
+        from trunkline.platform.line.report.pictures import tile
+
+        if image not in self._tiles:
+            if len(self._tiles) >= _TILES:
+                self._tiles.clear()
+            self._tiles[image] = tile(decode(data, max_pixels=self.settings.max_pixels))
+        return self._tiles[image]
 
     def close(self) -> None:
         """Free the trunks."""

@@ -41,6 +41,20 @@ def test_rows_come_in_the_order_asked_for(column: Column, home: Path) -> None:
         assert [one.has(image) for image in IMAGES[7:11]] == [True, True, False, False]
 
 
+@pytest.mark.parametrize(("limit", "kept"), [(9 * 5 * 4, True), (9 * 5 * 4 - 1, False)])
+def test_a_small_column_that_is_read_again_is_kept_in_memory(
+    column: Column, monkeypatch: pytest.MonkeyPatch, limit: int, kept: bool
+) -> None:
+    monkeypatch.setattr(module, "_IN_MEMORY", limit)
+    fill(column, 0, 9)
+    wanted = [8, 0, 3, 3, 1]
+    found = [column.read([IMAGES[at] for at in wanted]) for _ in range(3)]
+    assert (column._all is not None) is kept
+    assert [np.array_equal(values, VALUES[wanted]) for values in found] == [True] * 3
+    fill(column, 9, 12)
+    assert np.array_equal(column.read([IMAGES[11], IMAGES[0]]), VALUES[[11, 0]])
+
+
 def test_an_image_has_one_row(column: Column) -> None:
     column.append([IMAGES[0], IMAGES[1], IMAGES[0]], VALUES[:3])
     column.append(IMAGES[:3], VALUES[:3])

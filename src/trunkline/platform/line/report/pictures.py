@@ -87,7 +87,7 @@ def preview(images: Sequence[Image.Image]) -> bytes:
     rows = -(-len(shown) // columns)
     sheet = Image.new("RGB", (columns * _TILE, rows * _TILE), "white")
     for place, image in enumerate(shown):
-        sheet.paste(_square(image, _TILE), ((place % columns) * _TILE, (place // columns) * _TILE))
+        sheet.paste(tile(image), ((place % columns) * _TILE, (place // columns) * _TILE))
     return _png16(sheet.quantize(16, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE))
 
 
@@ -104,11 +104,12 @@ def _small(image: Image.Image, side: int) -> Image.Image:
     return rgb.resize(size, Image.Resampling.LANCZOS)
 
 
-def _square(image: Image.Image, side: int) -> Image.Image:
+def tile(image: Image.Image) -> Image.Image:
+    """A picture as a square of the contact sheet, its middle; the tile of a tile is the same."""
     rgb = image.convert("RGB")
     short = min(rgb.size)
     left, top = (rgb.width - short) // 2, (rgb.height - short) // 2
-    return rgb.resize((side, side), Image.Resampling.BOX, box=(left, top, left + short, top + short))
+    return rgb.resize((_TILE, _TILE), Image.Resampling.BOX, box=(left, top, left + short, top + short))
 
 
 def _jpeg(image: Image.Image) -> bytes:
