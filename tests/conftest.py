@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -97,6 +97,23 @@ class Pictures:
 def pictures() -> Pictures:
     """Helpers that make small pictures."""
     return Pictures()
+
+
+@pytest.fixture
+def embedded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Images that the trunk was run on, one number for each call."""
+    from trunkline.platform.engine.features import FeatureStore
+
+    counts: list[int] = []
+    real = FeatureStore.embed
+
+    def counting(self: FeatureStore, *args: Any, **options: Any) -> None:
+        before = self.embedded
+        real(self, *args, **options)
+        counts.append(self.embedded - before)
+
+    monkeypatch.setattr(FeatureStore, "embed", counting)
+    yield counts
 
 
 def _has(package: str) -> bool:

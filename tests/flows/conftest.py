@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,20 +73,3 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
-
-
-@pytest.fixture
-def embedded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Images that the trunk was run on, one number for each call."""
-    from trunkline.platform.engine.features import FeatureStore
-
-    counts: list[int] = []
-    real = FeatureStore.embed
-
-    def counting(self: FeatureStore, *args: Any, **options: Any) -> None:
-        before = self.embedded
-        real(self, *args, **options)
-        counts.append(self.embedded - before)
-
-    monkeypatch.setattr(FeatureStore, "embed", counting)
-    yield counts

@@ -27,6 +27,15 @@ def open_table(path: Path, version: int | None = None) -> Any:
     return lance.dataset(str(path), version=version)
 
 
+def open_by_image(path: Path) -> tuple[Any, dict[bytes, int]]:
+    """The table at a path, and the row of each digest in its column `image`; (None, {}) where there is no table."""
+    if not exists(path):
+        return None, {}
+    table = open_table(path)
+    column = table.to_table(columns=["image"])["image"].to_pylist()
+    return table, {image: row for row, image in enumerate(column)}
+
+
 def write_table(path: Path, table: pyarrow.Table, *, overwrite: bool = False) -> Any:
     """Append rows to a table, or make it, as one version that appears whole or not at all; the caller holds its lock.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -88,6 +88,19 @@ class Finding:
     images: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     detail: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def on(
+        cls,
+        kind: str,
+        severity: Severity,
+        message: str,
+        samples: Sequence[Sample],
+        detail: Mapping[str, Any] | None = None,
+    ) -> Finding:
+        """A finding on samples, with their images and names."""
+        images, names = tuple(sample.image for sample in samples), tuple(sample.name for sample in samples)
+        return cls(kind, severity, message, images, names, dict(detail or {}))
 
     def to_json(self) -> dict[str, Any]:
         return {

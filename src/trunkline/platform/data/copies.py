@@ -37,12 +37,13 @@ def merge_copies(samples: Sequence[Sample], *, together: bool) -> tuple[list[Sam
     findings = []
     if copies:
         files = "1 file is a copy" if len(copies) == 1 else f"{len(copies):,} files are copies"
-        findings.append(_finding("duplicate", "info", f"{files} of another; each image counts once", copies))
+        text = f"{files} of another; each image counts once"
+        findings.append(Finding.on("duplicate", "info", text, copies, labels_of(copies)))
     if torn:
         count = len({sample.image for sample in torn})
         pictures = "1 picture stands" if count == 1 else f"{count:,} pictures stand"
         text = f"{pictures} under two labels; left out until it is known which one is right"
-        findings.append(_finding("same-picture-two-labels", "warning", text, torn))
+        findings.append(Finding.on("same-picture-two-labels", "warning", text, torn, labels_of(torn)))
     return kept, findings
 
 
@@ -60,7 +61,6 @@ def _merged(same: Sequence[Sample]) -> Sample:
     )
 
 
-def _finding(kind: str, severity: str, message: str, samples: Sequence[Sample]) -> Finding:
-    labels = {"labels": [", ".join(sample.labels) for sample in samples]}
-    names = tuple(sample.name for sample in samples)
-    return Finding(kind, severity, message, tuple(sample.image for sample in samples), names, labels)  # type: ignore[arg-type]
+def labels_of(samples: Sequence[Sample]) -> dict[str, list[str]]:
+    """Labels of each sample as one text, for the detail of a finding."""
+    return {"labels": [", ".join(sample.labels) for sample in samples]}

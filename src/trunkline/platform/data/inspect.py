@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from trunkline.core.types.dataset import Dataset, Finding, Sample, Severity
+from trunkline.platform.data.copies import labels_of
 
 IMBALANCE = 10
 """The largest class has so many times the images of the smallest."""
@@ -63,7 +64,7 @@ def _alike(dataset: Dataset, groups: np.ndarray) -> Iterable[Finding]:
     torn = [sample for same in several if len({s.labels for s in same}) > 1 for sample in same]
     if torn:
         text = f"{len(torn)} images are nearly the same as one under another label"
-        yield _finding("same-picture-two-labels", "warning", text, torn, _labels_of(torn))
+        yield _finding("same-picture-two-labels", "warning", text, torn, labels_of(torn[:_MOST]))
 
 
 def _balance(dataset: Dataset) -> Iterable[Finding]:
@@ -150,10 +151,6 @@ def doubtful_sets(samples: Sequence[Sample], labels: Sequence[str], scores: np.n
     return [_finding("label-likely-wrong", "warning", text, [samples[row] for row in order], detail)]
 
 
-def _labels_of(samples: Sequence[Sample]) -> dict[str, list[str]]:
-    return {"labels": [", ".join(sample.labels) for sample in samples[:_MOST]]}
-
-
 def _count(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
@@ -161,8 +158,4 @@ def _count(number: int, one: str, many: str) -> str:
 def _finding(
     kind: str, severity: Severity, message: str, samples: Sequence[Sample], detail: Mapping[str, object] | None = None
 ) -> Finding:
-    shown = samples[:_MOST]
-    return Finding(
-        kind, severity, message, tuple(s.image for s in shown), tuple(s.name for s in shown),
-        {"count": len(samples), **(detail or {})},
-    )  # fmt: skip
+    return Finding.on(kind, severity, message, samples[:_MOST], {"count": len(samples), **(detail or {})})

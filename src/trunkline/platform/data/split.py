@@ -140,4 +140,4 @@ def _leaks(dataset: Dataset, groups: np.ndarray, side: dict[int, str]) -> list[F
         f"{len(both)} groups of (nearly) the same pictures are in both the training and the test part that the data "
         "brings: the measured figures are too good"
     )
-    return [Finding("split-leak", "warning", text, tuple(s.image for s in samples), tuple(s.name for s in samples))]
+    return [Finding.on("split-leak", "warning", text, samples)]

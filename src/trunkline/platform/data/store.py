@@ -12,7 +12,7 @@ from trunkline.core.digest import digest_bytes
 from trunkline.core.errors import NotFoundError
 from trunkline.core.files import locked
 from trunkline.core.types.dataset import Box, Dataset, Finding, Sample
-from trunkline.platform.tables import exists, open_table, write_table
+from trunkline.platform.tables import exists, open_by_image, open_table, write_table
 
 if TYPE_CHECKING:
     from trunkline.core.settings import Settings
@@ -32,11 +32,7 @@ class ImageStore:
 
     def _load(self) -> dict[bytes, int]:
         if self._rows is None:
-            self._rows = {}
-            if exists(self.path):
-                self._table = open_table(self.path)
-                column = self._table.to_table(columns=["image"])["image"].to_pylist()
-                self._rows = {image: row for row, image in enumerate(column)}
+            self._table, self._rows = open_by_image(self.path)
         return self._rows
 
     def has(self, image: str) -> bool:

@@ -86,7 +86,7 @@ def _classify(samples: list[Sample], _: Labels) -> tuple[list[Sample], list[Find
     findings = []
     if several:
         text = f"{len(several)} images have several labels; the one with the largest boxed area was taken"
-        findings.append(_finding("several-labels", "info", text, several))
+        findings.append(Finding.on("several-labels", "info", text, several))
     return chosen, [*findings, *_unlabelled(unlabelled)]
 
 
@@ -138,7 +138,7 @@ def _enough_labels(dataset: Dataset, _: Labels) -> Dataset:
         )
     if not none:
         return dataset
-    found = _finding("no-label", "info", f"{len(none)} images have none of the labels", none)
+    found = Finding.on("no-label", "info", f"{len(none)} images have none of the labels", none)
     return replace(dataset, findings=(*dataset.findings, found))
 
 
@@ -182,17 +182,13 @@ def _few(counts: Counter[str]) -> list[str]:
 
 def _left_out(few: Sequence[str], samples: Sequence[Sample]) -> Finding:
     text = f"{', '.join(few)}: fewer than {_LEAST} images, left out; add images to have them"
-    return _finding("class-left-out", "warning", text, samples)
+    return Finding.on("class-left-out", "warning", text, samples)
 
 
 def _unlabelled(samples: Sequence[Sample]) -> list[Finding]:
     if not samples:
         return []
-    return [_finding("unlabelled", "warning", f"{len(samples)} images have no label and were left out", samples)]
-
-
-def _finding(kind: str, severity: str, message: str, samples: Sequence[Sample]) -> Finding:
-    return Finding(kind, severity, message, tuple(s.image for s in samples), tuple(s.name for s in samples))  # type: ignore[arg-type]
+    return [Finding.on("unlabelled", "warning", f"{len(samples)} images have no label and were left out", samples)]
 
 
 def _made(dataset: Dataset, samples: Sequence[Sample], labels: tuple[str, ...], findings: Sequence[Finding]) -> Dataset:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trunkline.core.files import storage_errors
-from trunkline.platform.tables import exists, lance_errors, open_table, write_table
+from trunkline.platform.tables import lance_errors, open_by_image, write_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,11 +60,7 @@ class Column:
 
     def _load(self) -> dict[bytes, int]:
         if self._rows is None:
-            self._rows = {}
-            if exists(self.path):
-                self._table = open_table(self.path)
-                column = self._table.to_table(columns=["image"])["image"].to_pylist()
-                self._rows = {image: row for row, image in enumerate(column)}
+            self._table, self._rows = open_by_image(self.path)
         return self._rows
 
     def has(self, image: str) -> bool:

@@ -124,6 +124,16 @@ class FeatureStore:
                 if session is None:
                     opened.close()
 
+    def ensure(self, images: Sequence[str], *, read: Read, dense: Sequence[str] = ()) -> FeatureTable:
+        """Features of images, row by row in the order asked for; those that have none are embedded first.
+
+        Raises as `embed` and `table` do.
+        """
+        missing = self.missing(images, dense=dense)
+        if missing:
+            self.embed(missing, read=read, dense=dense)
+        return self.table(images, dense=dense)
+
     def _append(self, kept: _Kept) -> None:
         import numpy as np
 

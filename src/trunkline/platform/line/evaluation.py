@@ -47,14 +47,10 @@ def evaluate_bundle(ref: str, data: str, settings: Settings, *, split: str = "te
     shop = Workshop(settings)
     dataset = _dataset(data, shop, bundle.task)
     samples = _samples(dataset, split)
-    trunk = trunk_of(bundle, settings.home)
-    features, dense = shop.features(trunk), HEADS.load(bundle.task)().dense
+    features = shop.features(trunk_of(bundle, settings.home))
     images = [sample.image for sample in samples]
-    missing = features.missing(images, dense=dense)
-    if missing:
-        features.embed(missing, read=shop.images.read, dense=dense)
-    targets = tuple(sample.labels for sample in samples)
-    metrics = measure(bundle.head, features.table(images, dense=dense), targets).metrics
+    table = features.ensure(images, read=shop.images.read, dense=HEADS.load(bundle.task)().dense)
+    metrics = measure(bundle.head, table, tuple(sample.labels for sample in samples)).metrics
     return {
         "name": bundle.name,
         "bundle": bundle.digest,

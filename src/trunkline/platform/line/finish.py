@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trunkline.core.digest import canonical_json, digest_json, short
-from trunkline.core.files import write_atomic
 from trunkline.core.types.gate import GateCheck, GateReport
 from trunkline.core.types.scenario import Limit
 from trunkline.platform.line import gate, latency
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from trunkline.platform.registry.versions import ModelVersion
 
 _KB = 1024
-_PREVIEW = 8
+_SHOWN = 8  # images of one finding that the bundle names
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,6 @@ def finish(job: Job, registry: Registry, who: str) -> BuildResult:
         sealed, report = pack(job, gated)
         bundle = bundles.read(sealed)
         path = shop.settings.home / "bundles" / f"{bundle.digest}.tlb"
-        if not path.exists() or path.read_bytes() != sealed:
-            write_atomic(path, sealed)
         dataset = shop.data.save(job.dataset)
     gated = replace(gated, report=report)
     same = job.champion is not None and job.champion.digest == bundle.digest
@@ -76,7 +73,7 @@ def finish(job: Job, registry: Registry, who: str) -> BuildResult:
         page = write_report(job, gated, bundle)
     with shop.meter.station("register", costs):
         version = registry.register(
-            path,
+            sealed,
             page,
             metrics=_metrics(job, gated, bundle),
             params=_params(job),
@@ -171,12 +168,8 @@ def _table(job: Job, samples: Sequence[Sample], trunk: str, task: str) -> Any:
     from trunkline.algorithms.heads import HEADS
 
     store = job.shop.features(job.shop.trunk_of(trunk))
-    dense = HEADS.load(task)().dense
     images = [sample.image for sample in samples]
-    missing = store.missing(images, dense=dense)
-    if missing:
-        store.embed(missing, read=job.read_images, dense=dense)
-    return store.table(images, dense=dense)
+    return store.ensure(images, read=job.read_images, dense=HEADS.load(task)().dense)
 
 
 def _doubts(job: Job, measured: Measured, test_rows: Sequence[int]) -> list[Finding]:
@@ -204,7 +197,7 @@ def pack(job: Job, gated: Gated) -> tuple[bytes, GateReport]:
         "per_class": [row.to_json() for row in gated.measured.metrics.per_class],
         "confusion": gated.measured.metrics.confusion,
         "findings": [
-            {"kind": f.kind, "severity": f.severity, "images": list(f.images[:_PREVIEW]), "count": _many(f)}
+            {"kind": f.kind, "severity": f.severity, "images": list(f.images[:_SHOWN]), "count": _many(f)}
             for f in gated.findings
         ],
         "train_images": len(job.rows("train")),
@@ -230,14 +223,6 @@ def pack(job: Job, gated: Gated) -> tuple[bytes, GateReport]:
 
 def _many(finding: Finding) -> int:
     return max(len(finding.images), len(finding.names))
-
-
-def pictures(job: Job, images: Sequence[str]) -> list[tuple[str, Any]]:
-    """Digest and decoded picture of images."""
-    from trunkline.core.images import decode
-
-    limit = job.shop.settings.max_pixels
-    return [(image, decode(data, max_pixels=limit)) for image, data in job.read_images(images)]
 
 
 def alias_of(job: Job, report: GateReport) -> str | None:

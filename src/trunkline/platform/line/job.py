@@ -18,6 +18,7 @@ from trunkline.platform.line.stations import RECIPE, StationStore
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL import Image
 
     from trunkline.algorithms.heads.base import FitJob, Fitted, Head
     from trunkline.algorithms.trunks import Trunk
@@ -120,10 +121,9 @@ class Job:
                 name=scenario.name,
                 progress=lambda done, total: listener.advance("read", done, total, "images"),
             )
-            raw = replace(raw, samples=tuple(sorted(raw.samples, key=lambda s: (s.image, s.labels, s.name))))
-            seen = for_task(raw, scenario.task, scenario.labels)
             # By content: what files are called must not change a single bit of the model.
-            self.dataset = replace(seen, samples=tuple(sorted(seen.samples, key=lambda sample: sample.image)))
+            ordered = tuple(sorted(raw.samples, key=lambda s: (s.image, s.labels, s.name)))
+            self.dataset = for_task(replace(raw, samples=ordered), scenario.task, scenario.labels)
 
     @property
     def dense(self) -> tuple[str, ...]:
@@ -146,6 +146,13 @@ class Job:
     def read_images(self, images: Sequence[str]) -> Iterable[tuple[str, bytes]]:
         """Digest and bytes of images."""
         return self.shop.images.read(images)
+
+    def pictures(self, images: Sequence[str]) -> list[tuple[str, Image.Image]]:
+        """Digest and decoded picture of images."""
+        from trunkline.core.images import decode
+
+        limit = self.shop.settings.max_pixels
+        return [(image, decode(data, max_pixels=limit)) for image, data in self.read_images(images)]
 
     @property
     def table(self) -> FeatureTable:

@@ -68,7 +68,7 @@ class Registry:
 
     def register(
         self,
-        bundle_path: Path,
+        source: Path | bytes,
         report_html: Path | None = None,
         *,
         metrics: Mapping[str, float | None],
@@ -83,7 +83,7 @@ class Registry:
         homes share, each may make one.
 
         Args:
-            bundle_path: The sealed bundle; it is copied to `HOME/bundles` unless it is there.
+            source: The sealed bundle, a file or its bytes; it is put into `HOME/bundles` unless it is there, whole.
             report_html: Its report, if there is one.
             metrics: Every figure, those that depend on the machine too.
             params: What a person would search runs by.
@@ -97,8 +97,9 @@ class Registry:
             StorageError: When the disk is full or MLflow refuses; repeating the call finishes the work.
         """
         check_words(who, why)
-        data = bundles.load(bundle_path)
-        bundle = bundles.read(data, trusted=trusted_keys(self.home), where=str(bundle_path))
+        data = source if isinstance(source, bytes) else bundles.load(source)
+        where = None if isinstance(source, bytes) else str(source)
+        bundle = bundles.read(data, trusted=trusted_keys(self.home), where=where)
         if promote is not None:
             self._allow(bundle.status, promote, bundle.name)
         self._keep(bundle.digest, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -76,10 +77,8 @@ def trunk_of(bundle: Bundle, home: Path) -> Trunk:
 
     wanted = bundle.trunk
     reason = ""
-    try:
+    with contextlib.suppress(NotFoundError):  # not in this home
         return resolve(wanted.digest, home)
-    except NotFoundError:  # not in this home
-        pass
     if wanted.name in TRUNKS.targets:  # never a path that a bundle names
         try:
             trunk = resolve(wanted.name, home)

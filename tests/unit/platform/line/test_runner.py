@@ -88,22 +88,11 @@ def test_heads_of_many_scenarios_are_fitted_in_one_call(
 
 
 def test_an_image_is_embedded_once_even_when_one_of_two_tasks_needs_its_maps(
-    home: Path, tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+    home: Path, tmp_path: Path, pictures: Pictures, embedded: list[int]
 ) -> None:
-    from trunkline.platform.engine.features import FeatureStore
-
-    counts: list[int] = []
-    real = FeatureStore.embed
-
-    def embed(self: FeatureStore, *args: Any, **options: Any) -> None:
-        before = self.embedded
-        real(self, *args, **options)
-        counts.append(self.embedded - before)
-
-    monkeypatch.setattr(FeatureStore, "embed", embed)
     folder = pictures.folder(tmp_path / "parts", ("good", "b"), 12)
     run_line([scenario("one", folder), scenario("two", folder, "anomaly")], load_settings())
-    assert counts == [24]
+    assert embedded == [24]
 
 
 def test_a_full_disk_stops_the_line(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from trunkline.core.types.bundle import Bundle
     from trunkline.core.types.features import FeatureTable
+    from trunkline.core.types.gate import GateReport
     from trunkline.platform.line.finish import Gated
     from trunkline.platform.line.gate import Measured
     from trunkline.platform.line.job import Job
@@ -83,9 +84,7 @@ def report_data(job: Job, gated: Gated, bundle: Bundle) -> ReportData:
     )
 
 
-def _with_machine(gated: Gated) -> Any:
-    from dataclasses import replace
-
+def _with_machine(gated: Gated) -> GateReport:
     return replace(gated.report, metrics={**gated.report.metrics, **gated.machine})
 
 
@@ -109,10 +108,16 @@ def asked_for(scenario: Scenario) -> dict[str, str]:
     return asked | {f"Gate {name}": str(limit) for name, limit in scenario.gates.items()}
 
 
+def _answers(measured: Measured) -> list[int]:
+    """Number of the label that is said of each image, for tasks with one answer an image."""
+    one = measured.scores.accepted if measured.head.task == "anomaly" else measured.scores.probabilities
+    return [int(k) for k in one.argmax(axis=1)]
+
+
 def wrong(measured: Measured) -> list[Shown]:
     """Wrong answers, the most confident first."""
     scores, labels = measured.scores, measured.head.labels
-    p = scores.probabilities
+    p, answers = scores.probabilities, _answers(measured)
     found = []
     for row, truth in enumerate(measured.targets):
         if measured.head.task == "multilabel":
@@ -125,7 +130,7 @@ def wrong(measured: Measured) -> list[Shown]:
                 )
                 found.append(Shown(row, ", ".join(said) or "none", worst))
             continue
-        best = int(scores.accepted[row].argmax()) if measured.head.task == "anomaly" else int(p[row].argmax())
+        best = answers[row]
         if labels[best] not in truth:
             found.append(Shown(row, labels[best], float(p[row, best])))
     return sorted(found, key=lambda one: (-one.score, one.row))
@@ -133,15 +138,10 @@ def wrong(measured: Measured) -> list[Shown]:
 
 def doubted(measured: Measured) -> list[Shown]:
     """Images in the unsure band, the least sure first."""
-    p, labels = measured.scores.probabilities, measured.head.labels
+    p, labels, answers = measured.scores.probabilities, measured.head.labels, _answers(measured)
     found = []
     for row in np.nonzero(measured.scores.unsure)[0].tolist():
-        if measured.head.task == "multilabel":
-            k = int(np.abs(p[row] - 0.5).argmin())
-        elif measured.head.task == "anomaly":
-            k = int(measured.scores.accepted[row].argmax())
-        else:
-            k = int(p[row].argmax())
+        k = int(np.abs(p[row] - 0.5).argmin()) if measured.head.task == "multilabel" else answers[row]
         found.append(Shown(row, labels[k], float(p[row, k])))
     return sorted(found, key=lambda one: (one.score, one.row))
 
@@ -166,18 +166,15 @@ def _curves(measured: Measured) -> tuple[Histogram | None, Curve | None]:
         )
         sure = np.maximum(scores.probabilities, 1 - scores.probabilities).min(axis=1)
         return None, figures.sure_curve(sure, right, scores.unsure)
-    best = scores.probabilities.argmax(axis=1)
-    right = np.array([head.labels[b] in truth for b, truth in zip(best, measured.targets, strict=True)])
+    right = np.array([head.labels[k] in truth for k, truth in zip(_answers(measured), measured.targets, strict=True)])
     return None, figures.sure_curve(scores.probabilities.max(axis=1), right, scores.unsure)
 
 
 def _pictures(job: Job, measured: Measured, shown: Sequence[Shown]) -> list[Picture]:
     """Thumbnails with heat maps for what was said."""
-    from trunkline.platform.line.finish import pictures
-
     rows = job.rows("test")
     samples = [job.dataset.samples[rows[one.row]] for one in shown]
-    images = [image for _, image in pictures(job, [sample.image for sample in samples])]
+    images = [image for _, image in job.pictures([sample.image for sample in samples])]
     heats = heat_maps(job, measured, shown, images)
     top = heat_top([heat for heat in heats if heat is not None])
     return [
@@ -230,12 +227,10 @@ def _dense(job: Job, shown: Sequence[Shown], images: Sequence[Image.Image]) -> F
 
 def _thumbnails(job: Job, gated: Gated) -> Mapping[str, bytes]:
     """Small pictures of what findings are about."""
-    from trunkline.platform.line.finish import pictures
-
     most = job.shop.settings.report_pictures
     images = dict.fromkeys(image for finding in gated.findings for image in finding.images[:most])
     there = [image for image in images if job.shop.images.has(image)]
-    return {digest: thumbnail(image, _SIDE) for digest, image in pictures(job, there)}
+    return {digest: thumbnail(image, _SIDE) for digest, image in job.pictures(there)}
 
 
 def _costs(job: Job, bundle: Bundle) -> Costs:
