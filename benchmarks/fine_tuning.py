@@ -19,10 +19,11 @@ METHOD = (
     f"{LEARN} images a class to learn from and {GATE} a class for the gate, drawn by seed, the same for both; the rest "
     "tells the accuracy afterwards, outside the time. CPU seconds of all threads, in one process, after imports (a "
     "tiny model was made first). Build: a home that was set up as a machine is once (trunk exported, faster runtime "
-    "found; `set_up_cpu`) and that holds nothing else; images read, decoded, embedded, near-duplicates, fit, gate, "
-    "bundle, report, registry. Fine-tuning: decode, train, predict the gate's images (benchmarks/reference.py). Of its "
-    "memory layouts and numbers of threads the one that takes the least CPU is used (`steps`: milliseconds of CPU an "
-    "image), and of its learning rates the more accurate one. Medians of CPU, means of accuracy over seeds."
+    "found, its time on one image measured; `set_up_cpu`) and that holds nothing else; images read, decoded, embedded, "
+    "near-duplicates, fit, gate, bundle, report, registry. Fine-tuning: decode, train, predict the gate's images "
+    "(benchmarks/reference.py). Of its memory layouts and numbers of threads the one that takes the least CPU is used "
+    "(`steps`: milliseconds of CPU an image), and of its learning rates the more accurate one. A build before, between "
+    "and after them, of which the middle one counts. Medians of CPU, means of accuracy over seeds."
 )
 Data = Mapping[str, Sequence[Path]]
 
@@ -38,7 +39,7 @@ def run(quick: bool) -> Result:
         plan, steps = cheapest(quick)
         detail |= {"set_up_cpu": round(set_up.cpu, 2), "steps": steps}
         for name, classes in sources.items():
-            rows = [measure(folder / f"{name} {seed}", classes, seed, plan, quick) for seed in seeds]
+            rows = [measure(folder / f"{name} {seed}", classes, seed, plan, folder / "set-up", quick) for seed in seeds]
             figures += _figures(name, rows)
             detail[name] = rows
     return Result(figures, METHOD, seeds, detail)
@@ -58,16 +59,16 @@ def cheapest(quick: bool) -> tuple[Plan, dict[str, float]]:
     return min(zip(steps.values(), plans, strict=True), key=lambda pair: pair[0])[1], steps
 
 
-def measure(folder: Path, classes: Data, seed: int, plan: Plan, quick: bool) -> dict[str, Any]:
-    """One build, and one fine-tuning a learning rate, on one draw."""
+def measure(folder: Path, classes: Data, seed: int, plan: Plan, set_up: Path, quick: bool) -> dict[str, Any]:
+    """One fine-tuning a learning rate on one draw, and a build before each and after the last."""
     from dataclasses import replace
 
     learn, gate, rest = draw(classes, [4, 2, -1] if quick else [LEARN, GATE, -1], seed)
-    row: dict[str, Any] = {"seed": seed, "build": _build(folder, learn, gate, rest, line.trunk(quick))}
-    row["fine_tuning"] = []
-    for rate in LEARNING_RATES[:1] if quick else LEARNING_RATES:
+    built = [_build(folder / "0", learn, gate, rest, line.trunk(quick), set_up)]
+    rows = []
+    for number, rate in enumerate(LEARNING_RATES[:1] if quick else LEARNING_RATES, 1):
         tuned = reference.fine_tune(learn, gate, rest, replace(plan, learning_rate=rate, seed=seed))
-        row["fine_tuning"].append(
+        rows.append(
             {
                 "learning_rate": rate,
                 "cpu": round(tuned.spent.cpu, 2),
@@ -76,14 +77,16 @@ def measure(folder: Path, classes: Data, seed: int, plan: Plan, quick: bool) -> 
                 "accuracy": round(tuned.accuracy, 5),
             }
         )
-    return row
+        built.append(_build(folder / str(number), learn, gate, rest, line.trunk(quick), set_up))
+    middle = sorted(built, key=lambda one: one["cpu"])[len(built) // 2]
+    return {"seed": seed, "build": middle, "builds_cpu": [one["cpu"] for one in built], "fine_tuning": rows}
 
 
-def _build(folder: Path, learn: Data, gate: Data, rest: Data, trunk: str) -> dict[str, Any]:
+def _build(folder: Path, learn: Data, gate: Data, rest: Data, trunk: str, set_up: Path) -> dict[str, Any]:
     from trunkline.core.settings import load_settings
     from trunkline.platform.line.evaluation import evaluate_bundle
 
-    home = line.fresh(folder / "home", like=folder.parent / "set-up")
+    home = line.fresh(folder / "home", like=set_up)
     for side, part in (("train", learn), ("test", gate)):
         lay_out(folder / "data" / side, part)
     built = line.build(home, [line.scenario("one", folder / "data", trunk=trunk)])

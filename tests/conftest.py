@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ import pytest
 # Before numpy is imported anywhere: several workers with a pool of threads each would fight for the same cores.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it puts in the background: commands that
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests interrupt would inherit it and never notice
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from trunkline.algorithms.heads import HEADS
-from trunkline.algorithms.heads.base import FitJob, Fitted, Head, Scores, one_hot
+from trunkline.algorithms.heads.base import FitJob, Fitted, Head, Scores, check, one_hot
 from trunkline.core.types.features import FeatureTable
 from trunkline.core.types.head import TrainedHead
 from trunkline.core.types.scenario import OperatingPoint
@@ -198,6 +198,21 @@ def test_survives_safetensors(task: str, tmp_path: Path) -> None:
     assert back.digest() == trained.digest()
     for before, after in zip(arrays(head.predict(trained, other)), arrays(head.predict(back, other)), strict=True):
         assert np.array_equal(before, after)
+
+
+@tasks
+def test_a_head_of_a_wrong_shape_is_told(task: str) -> None:
+    job, _, _ = example(task)
+    kind = head_of(task)
+    trained = kind.fit([job])[0].head
+    channels = {tap: count for tap, (count, _) in TAPS.items()}
+    check(kind, trained, channels)
+    first = sorted(trained.weights)[0]
+    for wrong in ({}, {**trained.weights, first: np.zeros((5, 7), np.float32)}):
+        with pytest.raises(ValueError, match=f"expected a {task} head of {len(job.labels)} labels on taps of"):
+            check(kind, replace(trained, weights=wrong), channels)
+    with pytest.raises(ValueError, match="expected a"):
+        check(kind, trained, {tap: count + 1 for tap, count in channels.items()})
 
 
 @tasks

@@ -112,6 +112,16 @@ def test_commands_shown_exist(page: str, command: str) -> None:
         assert [w for w in words if w.startswith("--") and w not in known] == []
 
 
+def test_commands_of_the_mission_exist() -> None:
+    page = (DOCS / "mission.md").read_text()
+    sections = (DOCS / "commands.md").read_text()
+    named = re.findall(r"`trunkline ((?:(?:data|models|trunks) )?[a-z]+)", page)
+    assert len(named) > 10
+    assert [name for name in named if f"\n## trunkline {name}\n" not in sections] == []
+    benchmarks = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    assert set(re.findall(r"`python -m benchmarks (\w+)", page)) <= benchmarks
+
+
 def test_site_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
     done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import resource
 import struct
 import subprocess
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,15 +30,21 @@ def said(ran: Ran, *texts: str) -> None:
     assert [text for text in texts if text not in ran.err] == [], ran.err
 
 
-def bomb(width: int, height: int) -> bytes:
-    """A small PNG whose header says width x height."""
+def png(width: int, height: int, data: bytes, text: bytes = b"") -> bytes:
+    """A PNG whose header says width x height, with deflated pixels and a deflated note."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = zlib.compress(bytes(1000)) if width * height > 10**7 else zlib.compress(bytes(height * (3 * width + 1)), 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    note = chunk(b"zTXt", b"note\0\0" + text) if text else b""
+    return b"\x89PNG\r\n\x1a\n" + header + note + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def deflated(megabytes: int) -> bytes:
+    """That many megabytes of nothing, two hundred times smaller."""
+    deflate = zlib.compressobj(1)
+    return b"".join(deflate.compress(bytes(1 << 20)) for _ in range(megabytes)) + deflate.flush()
 
 
 def encoded(array: np.ndarray, form: str, mode: str | None = None, **options: object) -> bytes:
@@ -56,7 +65,9 @@ def test_no_such_folder(trunkline: Trunkline, tmp_path: Path) -> None:
 
 def test_one_class(trunkline: Trunkline, write: Write, tmp_path: Path, pictures: Pictures) -> None:
     folder = pictures.folder(tmp_path / "one", ("only",), 12)
-    said(trunkline("build", write("one", folder)), "expected at least 2 classes", "'only'", "task: anomaly")
+    said(
+        trunkline("build", write("one", folder)), "scenario one: expected at least 2 classes", "'only'", "task: anomaly"
+    )
 
 
 def test_two_images(trunkline: Trunkline, write: Write, tmp_path: Path, pictures: Pictures) -> None:
@@ -79,8 +90,8 @@ def test_hostile_images_are_quarantined(trunkline: Trunkline, write: Write, tmp_
     folder = pictures.folder(tmp_path / "parts", ("a", "b"), 12)
     whole = pictures.encode(99, form="JPEG")
     bad = {
-        "huge.png": bomb(20_000, 20_000),
-        "bomb.png": bomb(60_000, 60_000),
+        "huge.png": png(20_000, 20_000, zlib.compress(bytes(1000))),
+        "bomb.png": png(60_000, 60_000, zlib.compress(bytes(1000))),
         "cut.jpg": whole[: len(whole) // 2],
         "text.jpg": b"not an image\n",
         "zip.png": b"PK\x03\x04" + bytes(100),
@@ -96,6 +107,57 @@ def test_hostile_images_are_quarantined(trunkline: Trunkline, write: Write, tmp_
         "unreadable": ["a/cut.jpg", "a/nothing.png", "a/text.jpg", "a/zip.png"],
     }
     assert ran.row["images"] == 24
+
+
+def test_bombs_that_inflate_take_no_memory(
+    trunkline: Trunkline, write: Write, tmp_path: Path, pictures: Pictures
+) -> None:
+    folder = pictures.folder(tmp_path / "parts", ("a", "b"), 12)
+    scenario = write("parts", folder)
+    assert trunkline("build", scenario).status == 0  # what a build takes by itself
+    nothing = deflated(256)
+    (folder / "a" / "note.png").write_bytes(png(48, 48, zlib.compress(bytes(48 * 145)), nothing))
+    (folder / "a" / "pixels.png").write_bytes(png(48, 48, nothing))
+    with zipfile.ZipFile(folder / "a" / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("nothing", bytes(16 << 20))
+    (folder / "a" / "zip.png").write_bytes((folder / "a" / "bomb.zip").read_bytes())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ran = trunkline("build", scenario, "--json")
+    assert (ran.status, ran.row["images"]) == (0, 25), ran.err  # `pixels.png` is black; what comes behind is not read
+    assert [f["names"] for f in ran.row["findings"] if f["kind"] == "unreadable"] == [["a/note.png", "a/zip.png"]]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # kilobytes
+    said(trunkline("build", folder / "a" / "bomb.zip"), "bomb.zip", "unpack an archive first")
+
+
+def coco(folder: Path, pictures: Pictures) -> Path:
+    """Boxes of two labels whose numbers have holes; then one box each that no image can have."""
+    labels = {7: "dent", 90: "scratch"}
+    images, boxes = [], []
+    for number in range(24):
+        kind = number % 2
+        (folder / f"{number}.png").write_bytes(pictures.encode(number, kind=kind))
+        images.append({"id": 3 * number, "file_name": f"{number}.png", "width": 48, "height": 48})
+        boxes.append({"image_id": 3 * number, "category_id": list(labels)[kind], "bbox": [4, 4, 20, 20]})
+    wrong = [[100, 100, 20, 20], [4, 4, 0, 20], [float("nan"), 4, 20, 20]]
+    boxes += [{"image_id": 0, "category_id": 90, "bbox": bbox} for bbox in wrong]
+    content = {
+        "images": images,
+        "annotations": [{"id": i, "area": 1, "iscrowd": 0, **box} for i, box in enumerate(boxes)],
+        "categories": [{"id": i, "name": name} for i, name in labels.items()],
+    }
+    (folder / "annotations.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_label_map_with_holes_and_boxes_that_cannot_be(
+    trunkline: Trunkline, write: Write, tmp_path: Path, pictures: Pictures
+) -> None:
+    (tmp_path / "boxes").mkdir()
+    ran = trunkline("build", write("boxes", coco(tmp_path / "boxes", pictures), task="multilabel"), "--json")
+    assert (ran.status, ran.row["images"], ran.row["classes"]) == (0, 24, 2), ran.err
+    (bad,) = (f for f in ran.row["findings"] if f["kind"] == "bad-box")
+    assert bad["names"] == ["0.png"] * 3
+    assert trunkline("data", "show", "boxes", "--json").row["labels"] == {"dent": 12, "scratch": 12}
 
 
 def test_all_kinds_of_pixels_are_taken(trunkline: Trunkline, write: Write, tmp_path: Path, pictures: Pictures) -> None:
@@ -158,6 +220,9 @@ def test_names_of_all_kinds(trunkline: Trunkline, write: Write, tmp_path: Path, 
         ("task: classify\ndata: parts\ntrunk: eficientnet-lite0\n", ("trunk", "did you mean 'efficientnet-lite0'")),
         ("task: classify\ndata: parts\ngates: {acuracy: '>= 0.9'}\n", (":3: gates.acuracy", "accuracy")),
         ("task: classify\ndata: parts\ngates: {accuracy: high}\n", ("gates.accuracy", ">= 0.99")),
+        ("task: classify\ndata: ''\n", (":2: data.0.path", "the scenario's own folder")),
+        ('task: classify\ndata: "a\\0b"\n', (":2: data.0.path", "expected a folder or a file")),
+        ("task: classify\ndata: parts\nlabels: {rename: {a: ''}}\n", (":3: labels.rename", "`ignore`")),
         ("", ("empty file", "trunkline new")),
         ("a: &a [x]\nb: *a\n", ("aliases",)),
     ],
@@ -195,6 +260,74 @@ def test_images_that_cannot_be_read_do_not_stop_predict(
     ran = trunkline("predict", "parts", folder, "--json")
     assert (ran.status, len(ran.rows)) == (2, 16)
     assert "broken.png" in ran.err
+
+
+def test_names_move_nothing_on_the_terminal(
+    trunkline: Trunkline, write: Write, tmp_path: Path, pictures: Pictures
+) -> None:
+    folder = pictures.folder(tmp_path / "parts", ("a", "b"), 8)
+    (folder / "a" / "\x1b[2Jx\ntrunkline: all is well.png").write_bytes(pictures.encode(80))
+    (folder / "a" / "\x1b[31mbad\ntrunkline: all is well.png").write_bytes(b"nothing")
+    ran = [trunkline("build", write("parts", folder)), trunkline("predict", "parts", folder)]
+    words = ("--alias", "challenger", "--who", "a\x1b[2J\nb", "--why", "c\x9b2J\nwho d")
+    ran.append(trunkline("models", "promote", "parts@1", *words))
+    ran.append(trunkline("models", "show", "parts"))
+    ran.append(trunkline("data", "show", "parts"))
+    assert [one.status for one in ran] == [0, 2, 0, 0, 0], ran
+    assert "who a\\x1b[2J\\x0ab, why c\\x9b2J\\x0awho d" in ran[3].out
+    text = "".join(one.out + one.err for one in ran)
+    assert sorted({c for c in text if not c.isprintable()}) == ["\n"]
+    assert [line for line in text.splitlines() if line.startswith(("trunkline: all", "b,", "who d"))] == []
+
+
+ODD = os.fsdecode(b"b\xe9d")
+
+
+@pytest.mark.parametrize(
+    ("words", "texts"),
+    [
+        (["predict", ODD, "."], (f"{ODD}: expected a name in UTF-8",)),
+        (["predict", f"steel@{ODD}", "."], ("expected a name in UTF-8",)),
+        (["predict", f"{ODD}.tlb", "."], ("expected a name in UTF-8",)),
+        (["models", "show", ODD], ("expected a name in UTF-8",)),
+        (["models", "rollback", ODD], ("expected a name in UTF-8",)),
+        (["models", "promote", "steel@1", "--why", ODD], ("--why",)),
+        (["data", "show", ODD], ("expected a name in UTF-8",)),
+        (["data", "diff", "parts", ODD], ("expected a name in UTF-8",)),
+        (["data", "show", "parts@²"], ("no data set named 'parts@²'",)),
+        (["evaluate", "steel", ODD], ("expected a name in UTF-8",)),
+        (["build", ODD], (ODD, "there is nothing here")),
+        (["data", "import", ".", "--name", ODD], ("--name",)),
+        (["models", "ls", "--home", ODD], (ODD, "expected a home whose path is UTF-8 text")),
+        (["doctor", "--home", ODD], ()),
+    ],
+)
+def test_arguments_that_are_not_utf8(
+    words: list[str], texts: tuple[str, ...], trunkline: Trunkline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said(trunkline(*words), *(text.encode(errors="backslashreplace").decode() for text in texts))
+
+
+def test_paths_that_are_not_utf8_are_taken(
+    trunkline: Trunkline, write: Write, tmp_path: Path, pictures: Pictures
+) -> None:
+    folder = pictures.folder(tmp_path / ODD, ("a", "b"), 8)
+    bundle = Path(
+        trunkline("build", write("parts", pictures.folder(tmp_path / "parts", count=8)), "--json").row["bundle"]
+    )
+    named = tmp_path / f"{ODD}.tlb"
+    named.write_bytes(bundle.read_bytes())
+    assert trunkline("predict", named, folder).status == 0
+    assert trunkline("evaluate", named, folder).status == 0
+
+
+def test_what_is_no_regular_file_keeps_nobody_waiting(trunkline: Trunkline, tmp_path: Path, pictures: Pictures) -> None:
+    for name in ("scenario.yaml", "model.tlb", "picture.png"):
+        os.mkfifo(tmp_path / name)
+    said(trunkline("build", tmp_path / "scenario.yaml"), "scenario.yaml", "no regular file")
+    said(trunkline("predict", tmp_path / "model.tlb", pictures.folder(tmp_path / "parts")), "model.tlb")
+    said(trunkline("build", tmp_path / "picture.png"), "picture.png")
 
 
 def test_unknown_names(trunkline: Trunkline, write: Write, tmp_path: Path, pictures: Pictures) -> None:

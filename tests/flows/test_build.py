@@ -181,9 +181,53 @@ def test_good_images_alone_make_an_anomaly_model(
     built = trunkline("build", write("weld", folder, task="anomaly"), "--json")
     assert (built.status, built.row["rung"]) == (0, "memory-bank"), built.err
     (tmp_path / "strange.png").write_bytes(pictures.encode(1, kind=2))
+    figures = built.row["metrics"]
+    assert {name for name, value in figures.items() if value is None} == {
+        "auroc", "average_precision", "recall", "balanced_accuracy",
+    }  # fmt: skip
+    said = trunkline("build", tmp_path / "weld.yaml").out
+    assert "weld version 1: unchanged, measured, nothing asked" in said
+    assert f"false_reject_rate {figures['false_reject_rate']:.4f}" in said
+    assert "not measured: auroc, average_precision, balanced_accuracy, recall" in said
+    assert trunkline("models", "ls", "--json").row["figure"] == f"false_reject_rate {figures['false_reject_rate']:.4f}"
+    assert "  auroc: not measured" in trunkline("models", "show", "weld").out
+    assert trunkline("models", "show", "weld", "--json").row["metrics"]["auroc"] is None
+    page = Path(built.row["report"]).read_text()
+    assert "how many of the flawed it catches was not measured" in page
+    assert "imagefolder, detected" in page
+    asked = trunkline("build", write("weld", folder, task="anomaly", extra='gates: {auroc: ">= 0.5"}'))
+    assert (asked.status, "gate auroc >= 0.5: failed, not measured: no test image is faulty" in asked.out) == (3, True)
     good, strange = trunkline("predict", "weld", folder / "good" / "003.png", tmp_path / "strange.png", "--json").rows
     assert (good["accepted"], strange["accepted"]) == (["good"], ["anomaly"])
     assert good["anomaly_score"] < strange["anomaly_score"]
+
+
+def test_the_newest_labels_of_frozen_images_count(
+    trunkline: Trunkline, write: Write, tmp_path: Path, pictures: Pictures
+) -> None:
+    from trunkline.core.settings import load_settings
+    from trunkline.platform.data.store import DataStore
+
+    folder = pictures.folder(tmp_path / "parts", ("a", "b"), 12)
+    scenario = write("parts", folder, extra="gates: {champion: no-worse}")
+    trunkline("build", scenario)
+    frozen = next(s for s in DataStore(load_settings()).load("parts").split("test") if s.labels == ("a",))
+    shutil.move(folder / frozen.name, folder / "b" / "corrected.png")
+    (gate,) = trunkline("build", scenario, "--json").row["gates"]
+    assert gate["note"].endswith("1 of them was labelled otherwise then, and the newest labels count")
+    assert "against 1.0000 of" not in gate["note"]  # the champion says a, as it was taught
+
+
+def test_one_figure_of_cpu_stands_everywhere(
+    trunkline: Trunkline, write: Write, tmp_path: Path, pictures: Pictures
+) -> None:
+    from trunkline.platform.line.report import words
+
+    row = trunkline("build", write("parts", pictures.folder(tmp_path / "parts", ("a", "b"), 8)), "--json").row
+    shown = trunkline("models", "show", "parts", "--json").row
+    cpu = row["cpu_seconds"]
+    assert (row["metrics"]["cpu_seconds"], shown["metrics"]["cpu_seconds"]) == (cpu, pytest.approx(cpu))
+    assert f"<dt>CPU time to make it</dt><dd>{words.seconds(cpu)}</dd>" in Path(row["report"]).read_text()
 
 
 def test_lists_with_several_labels_make_a_multilabel_model(

@@ -54,7 +54,11 @@ def test_demo_builds_says_what_is_missing_and_what_is_next(trunkline: Trunkline,
     assert "left out: nowhere: the package is not installed" in ran.err
     assert "2 models are asked for" in ran.err
     page = home / "reports" / "overview.html"
-    assert [text for text in ("which-stripes", "1 of 2 passed", str(page), "next:") if text not in ran.out] == []
+    assert [
+        text
+        for text in ("which-stripes", "0 of 1 passed; 1 measured, nothing asked", str(page), "next:")
+        if text not in ran.out
+    ] == []
     html = page.read_text()
     assert [text for text in ("which-stripes", "too-strict", "missed bundle_kb") if text not in html] == []
 
@@ -91,14 +95,47 @@ def test_evaluate_counts_labels_that_the_model_does_not_know_as_wrong(
     parts: Path, trunkline: Trunkline, pictures: Pictures
 ) -> None:
     pictures.folder(parts, ("a", "b", "c"), 16)
-    row = trunkline("evaluate", "parts", parts, "--json").row
+    row = trunkline("evaluate", "parts", parts, "--split", "all", "--json").row
     assert (row["images"], row["metrics"]["accuracy"]) == (48, pytest.approx(2 / 3))
     assert "does not know" in row["notes"]["accuracy"]
+
+
+def test_evaluate_leaves_out_what_taught_the_model_and_says_so(parts: Path, trunkline: Trunkline) -> None:
+    asked = trunkline("evaluate", "parts", parts, "--json")
+    assert {key: asked.row[key] for key in ("images", "learned", "left_out", "split")} == {
+        "images": 8, "learned": 24, "left_out": 24, "split": "all",
+    }  # fmt: skip
+    whole = trunkline("evaluate", "parts", parts, "--split", "all", "--json")
+    assert (whole.row["images"], whole.row["learned"], whole.row["left_out"]) == (32, 24, 0)
+    assert "24 of the 32 images taught the model" in whole.row["warnings"][0]
+    assert "left out 24 images that taught the model" in trunkline("evaluate", "parts", parts).err
+
+
+def test_evaluate_sees_labels_as_the_scenario_does(
+    trunkline: Trunkline, write: Callable[..., Path], tmp_path: Path, pictures: Pictures
+) -> None:
+    folder = pictures.folder(tmp_path / "parts", ("a", "b", "c"), 16)
+    mapping = "labels: {rename: {a: b, b: a}, ignore: [c]}"
+    assert trunkline("build", write("parts", folder, extra=mapping)).status == 0
+    for data, images in ((folder, 32), ("parts@1", 8)):  # what the build kept is renamed already
+        row = trunkline("evaluate", "parts", data, "--json", *(["--split", "all"] if data == folder else [])).row
+        assert (row["images"], row["metrics"]["accuracy"]) == (images, 1.0)
+
+
+def test_evaluate_says_what_was_not_measured(
+    parts: Path, trunkline: Trunkline, pictures: Pictures, tmp_path: Path
+) -> None:
+    folder = pictures.folder(tmp_path / "one-class", ("a",), 2)
+    said = trunkline("evaluate", "parts", folder, "--split", "all").out
+    assert (
+        "recall_min not measured  (no test image is of b: add some; worst of the other classes: a with 1.0000)" in said
+    )
+    assert "  b: recall not measured, precision not measured" in said
 
 
 def test_evaluate_takes_fewer_images_than_learning_needs(
     parts: Path, trunkline: Trunkline, pictures: Pictures, tmp_path: Path
 ) -> None:
     folder = pictures.folder(tmp_path / "one-class", ("b",), 2)
-    assert trunkline("evaluate", "parts", folder, "--json").row["images"] == 2
+    assert trunkline("evaluate", "parts", folder, "--split", "all", "--json").row["images"] == 2
     assert trunkline("evaluate", "parts", folder, "--split", "some").status == 2

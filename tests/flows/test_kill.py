@@ -1,9 +1,8 @@
-"""Killed at any moment, stopped by Ctrl-C, started twice at once: nothing is lost, nothing is done twice or torn."""
+"""Killed within each station, stopped by Ctrl-C, started twice at once: nothing is lost, done twice or torn."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -47,25 +46,41 @@ def versions(trunkline: Trunkline, home: Path) -> list[tuple[str, int, int | Non
     return [(row["name"], row["versions"], row["champion"]) for row in rows]
 
 
-def test_killed_again_and_again(asked: list[Path], tmp_path: Path, trunkline: Trunkline) -> None:
-    whole, _ = start(asked, tmp_path / "unbroken").communicate(timeout=120)
-    home = tmp_path / "killed"
-    kills = 0
-    for seconds in [1.6 + 0.45 * n for n in range(30)]:
-        process = start(asked, home)
-        try:
-            out, err = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            process.communicate()
-            kills += 1
-            continue
-        break
-    assert process.returncode == 0, err
-    assert kills > 0
-    assert digests(out) == digests(whole)
-    assert len(digests(out)) == 6
-    assert versions(trunkline, home) == [(f"m{n}", 1, 1) for n in range(6)]
+POINTS = [
+    ("after", "platform.data.intake:Intake.take_in"),
+    ("in", "platform.engine.columns:Column.append"),
+    ("after", "platform.engine.features:FeatureStore.embed"),
+    ("in", "platform.data.inspect:look"),
+    ("after", "platform.line.job:Job.inspect"),
+    ("in", "algorithms.heads.classify:Classify.fit"),
+    ("after", "platform.line.job:Job.keep_fitted"),
+    ("in", "platform.line.finish:measure"),
+    ("after", "platform.line.finish:measure"),
+    ("after", "platform.line.finish:pack"),
+    ("in", "platform.line.report.assemble:write_report"),
+    ("in", "platform.registry.registry:Registry.register"),
+    ("after", "platform.registry.tracking:Tracking.add"),
+    ("after", "platform.registry.tracking:Tracking.set_alias"),
+    ("after", "platform.registry.registry:Registry.register"),
+    ("after", "platform.line.job:Job.keep_result"),
+]
+"""Where a build is killed, in the order in which it comes by: each station when it is entered, and when it is done."""
+
+
+def test_killed_within_every_station(asked: list[Path], tmp_path: Path, trunkline: Trunkline) -> None:
+    three = asked[:3]  # of each task one
+    script = Path(__file__).with_name("killer.py")
+    words = [sys.executable, str(script), str(tmp_path / "homes"), json.dumps(POINTS), *map(str, three)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=240)
+    whole, *killed, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(tuple(row["point"]), row["status"]) for row in killed] == [(p, -signal.SIGKILL) for p in POINTS]
+    assert (whole["status"], last["status"]) == (0, 0), done.stderr
+    assert digests(last["out"]) == digests(whole["out"])
+    assert len(digests(last["out"])) == 3
+    assert whole["embedded"] == [72]
+    assert sum(count for row in (*killed, last) for count in row["embedded"]) == 72, "an image was embedded twice"
+    home = tmp_path / "homes" / "killed"
+    assert versions(trunkline, home) == [(f"m{n}", 1, 1) for n in range(3)]
     left = [path for path in home.rglob("*") if path.name.startswith(".") and path.stat().st_mtime > time.time() - 5]
     assert left == []
     assert trunkline("doctor", "--home", home).status == 0

@@ -16,11 +16,13 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from trunkline import __version__
 from trunkline.cli import build, data, demo, doctor, evaluate, models, new, predict, trunks
-from trunkline.cli.common import printable
+from trunkline.cli.common import complain
 from trunkline.core.errors import InputError, TrunklineError
+from trunkline.core.text import printable
 
 INTERRUPTED, PIPE_CLOSED = 130, 141
 
@@ -40,13 +42,26 @@ def _ended_from_outside() -> Iterator[None]:
         raise typer.Exit(PIPE_CLOSED) from None
 
 
+@contextmanager
+def _told_of_dashes() -> Iterator[None]:
+    """Say how a name that begins with a dash is written, where it was taken for an option that is like no other."""
+    try:
+        yield
+    except TyperException as error:
+        unknown = getattr(error, "option_name", "") and not getattr(error, "possibilities", ())
+        command: Any = getattr(error, "cmd", None)
+        if unknown and command and any(not param.opts[0].startswith("-") for param in command.params):
+            error.message += ". A name that begins with a dash comes last, after `--`; a path may also be ./-name"
+        raise
+
+
 class _Commands(TyperGroup):
     def make_context(self, *args: Any, **options: Any) -> Any:
         with _ended_from_outside():
             return super().make_context(*args, **options)
 
     def invoke(self, context: Any) -> Any:
-        with _ended_from_outside():
+        with _ended_from_outside(), _told_of_dashes():
             return super().invoke(context)
 
 
@@ -108,12 +123,12 @@ def tell(error: Exception) -> int:
         traceback.print_exception(error)
     known = _known(error)
     if known is not None:
-        sys.stderr.write(f"trunkline: {printable(str(known))}\n")
+        complain(str(known))
         return known.exit_status
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f"{Path(f.filename).name}:{f.lineno}" for f in frames if f"{os.sep}trunkline{os.sep}" in f.filename]
     text = printable(f"{type(error).__name__}: {error}".rstrip(": "))
-    sys.stderr.write(f"trunkline: a fault of ours: {text}" + (f" (in {ours[-1]})\n" if ours else "\n"))
+    complain(f"a fault of ours: {text}" + (f" (in {ours[-1]})" if ours else ""))
     if not debug:
         sys.stderr.write(
             "  fix: run it again with TRUNKLINE_DEBUG=1 and report what it prints, with the command that you ran\n"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trunkline.cli import complete
 from trunkline.cli.common import HomeOption, JsonOption, WhoOption, cell, emit, settings, stderr, stdout, who
 
 if TYPE_CHECKING:
@@ -26,14 +28,20 @@ Exit status: 0 every gate passed, 2 an input is wrong, 3 built and a gate failed
 def build(
     scenarios: Annotated[list[Path], typer.Argument(help="Scenario files, or folders of images in any known layout.")],
     task: Annotated[
-        str | None, typer.Option("--task", help="Task for folders: classify, multilabel or anomaly.")
+        str | None,
+        typer.Option(
+            "--task", help="Task for folders: classify, multilabel or anomaly.", autocompletion=complete.tasks
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Model name for a single folder.")] = None,
     json: JsonOption = False,
     home: HomeOption = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.", show_default="all")] = None,
     runtime: Annotated[
-        str | None, typer.Option("--runtime", help="openvino, onnxruntime, or auto: the faster one here.")
+        str | None,
+        typer.Option(
+            "--runtime", help="openvino, onnxruntime, or auto: the faster one here.", autocompletion=complete.runtimes
+        ),
     ] = None,
     who_: WhoOption = None,
 ) -> None:
@@ -54,6 +62,11 @@ def build(
     with LiveTable(console) as table:
         outcome = run_line(asked, chosen, listener=table, who=who(who_))
     show(outcome, as_json=json)
+    if len(outcome.results) > 1 and not json:
+        reports = Path(outcome.results[0].report).parent
+        stdout().print(
+            f"next: `trunkline models ls`, or `trunkline predict NAME IMAGE...`; reports are in {reports}", markup=False
+        )
     raise typer.Exit(outcome.exit_status)
 
 
@@ -71,67 +84,77 @@ def show(outcome: Outcome, *, as_json: bool) -> None:
     elif outcome.results:
         _many(outcome)
     for scenario, error in outcome.errors:
-        console.print(f"trunkline: scenario {scenario}: {error}", markup=False, style="red")
-
-
-def _verdict(result: BuildResult) -> str:
-    return "passed" if result.gates_passed else "failed"
+        text = str(error).removeprefix(f"scenario {scenario}: ").removeprefix(f"{scenario}: ")  # not said twice
+        for line in f"trunkline: scenario {scenario}: {text}".split("\n"):
+            console.print(line, markup=False, style="red")
 
 
 def _one(result: BuildResult) -> None:
-    from trunkline.platform.line.gate import PRIMARY
+    from trunkline.core.types.gate import is_measured, said
 
     out = stdout()
-    figure = PRIMARY[result.task]
+    figure = result.figure
     state = "unchanged, " if result.status == "unchanged" else ""
-    out.print(f"{result.name} version {result.version}: {state}{_verdict(result)}", markup=False, style="bold")
+    out.print(f"{result.name} version {result.version}: {state}{result.verdict}", markup=False, style="bold")
+    layout = f", read as {result.format}" if result.format else ""  # a result of an older home does not know it
+    out.print(f"  {result.images} images of {result.classes} labels{layout}", markup=False)
     span = result.intervals.get(figure)
     between = f" ({span[0]:.4f} to {span[1]:.4f})" if span else ""
     tested = f"{result.metrics['test_images']:.0f} test images"
-    out.print(f"  {figure} {result.metrics[figure]:.4f}{between} on {tested}", markup=False)
+    out.print(f"  {figure} {said(result.metrics[figure])}{between} on {tested}", markup=False)
+    if unknown := [name for name, value in result.metrics.items() if not is_measured(value)]:
+        out.print(f"  not measured: {', '.join(unknown)}", markup=False)
     for gate in result.gates:
-        thin = ", evidence: thin" if gate["evidence"] == "thin" else ""
-        out.print(
-            f"  gate {gate['name']} {gate['limit']}: {gate['verdict']} with {gate['value']:.4f} "
-            f"({gate['low']:.4f} to {gate['high']:.4f}{thin})",
-            markup=False,
-        )
+        out.print(f"  gate {gate['name']} {gate['limit']}: {gate['verdict']}{_figures(gate)}", markup=False)
     for finding in result.findings:
         out.print(f"  {finding['severity']}: {finding['message']}", markup=False)
     if result.seconds:
         spent = ", ".join(f"{station} {seconds:.1f} s" for station, seconds in result.seconds.items())
-        out.print(f"  {result.cpu_seconds:.1f} CPU seconds; on the clock: {spent}", markup=False)
+        out.print(f"  {result.cpu_seconds:.1f} CPU seconds to make it; on the clock: {spent}", markup=False)
     out.print(f"  bundle  {result.bundle} ({result.bundle_bytes / 1024:.0f} KB)", markup=False)
     out.print(f"  report  {result.report}", markup=False)
     if result.alias == "challenger":
         out.print(
             f"  it waits as the challenger, not compared with the champion: "
-            f"`trunkline models promote {result.name!r}@{result.version}` makes it the champion",
+            f"`trunkline models promote {shlex.quote(f'{result.name}@{result.version}')}` makes it the champion",
             markup=False,
         )
-    out.print(f"next: open the report, or `trunkline predict {result.name!r} IMAGE...`", markup=False)
+    name = shlex.quote(result.name)
+    out.print(f"next: open the report, `trunkline predict {name} IMAGE...`, or `trunkline models ls`", markup=False)
+
+
+def _figures(gate: dict[str, Any]) -> str:
+    """A check's value with its interval, or what is missing to measure it."""
+    from trunkline.core.types.gate import is_measured
+
+    if not is_measured(gate["value"]):
+        return f", {gate['note']}"
+    thin = ", evidence: thin" if gate["evidence"] == "thin" else ""
+    return f" with {gate['value']:.4f} ({gate['low']:.4f} to {gate['high']:.4f}{thin})"
 
 
 def _many(outcome: Outcome) -> None:
     from rich.table import Table
 
-    from trunkline.platform.line.gate import PRIMARY
+    from trunkline.core.types.gate import said
 
     table = Table(box=None, pad_edge=False)
     for title, justify in (("model", "left"), ("version", "right"), ("verdict", "left"), ("figure", "left"),
                            ("images", "right"), ("KB", "right"), ("CPU s", "right")):  # fmt: skip
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for result in outcome.results:
-        figure = PRIMARY[result.task]
         table.add_row(
             cell(result.name), str(result.version),
-            _verdict(result) + (" (unchanged)" if result.status == "unchanged" else ""),
-            f"{figure} {result.metrics[figure]:.4f}", str(result.images),
+            result.verdict + (" (unchanged)" if result.status == "unchanged" else ""),
+            f"{result.figure} {said(result.metrics[result.figure])}", str(result.images),
             f"{result.bundle_bytes / 1024:.0f}", f"{result.cpu_seconds:.2f}",
         )  # fmt: skip
     out = stdout()
     out.print(table)
-    good = sum(result.gates_passed for result in outcome.results)
+    good = sum(result.gates_passed for result in outcome.results if result.gates)
+    unasked = sum(not result.gates for result in outcome.results)
     size = sum(result.bundle_bytes for result in outcome.results)
     cpu = sum(result.cpu_seconds for result in outcome.results)
-    out.print(f"{good} of {len(outcome.results)} passed; {size / 1024:.0f} KB in all; {cpu:.1f} CPU seconds")
+    asked = len(outcome.results) - unasked
+    counts = [f"{good} of {asked} passed"] * bool(asked) + [f"{unasked} measured, nothing asked"] * bool(unasked)
+    out.print(f"{'; '.join(counts)}; {size / 1024:.0f} KB in all; {cpu:.1f} CPU seconds")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import re
 import sys
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from trunkline.core.text import json_printable, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +29,22 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="One JSON object a result on standard output, nothing else there.")
 ]
 WhoOption = Annotated[str | None, typer.Option("--who", help="Name for the audit log.", show_default="the user name")]
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def name_or_path(given: str) -> str:
+    """An argument that names a model or a data set, or a file; bytes that are not UTF-8 can be in a path alone.
+
+    Raises:
+        ConfigError: When it can name nothing.
+    """
+    from trunkline.core.errors import ConfigError
+
+    with contextlib.suppress(UnicodeEncodeError):
+        given.encode()
+        return given
+    if Path(given).exists():
+        return given
+    raise ConfigError("expected a name in UTF-8 text; there is no such file either", where=given, fix="mend the name")
 
 
 def settings(home: Path | None, **options: Any) -> Settings:
@@ -42,18 +59,18 @@ def emit(row: dict[str, Any]) -> None:
     from trunkline.core.digest import json_ready
 
     row = json_ready(row)
-    text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    text = json_printable(json.dumps(row, ensure_ascii=False, allow_nan=False))
     try:
         text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:  # a file name that is not UTF-8, or a terminal that is not: JSON's own escapes
+    except UnicodeEncodeError:  # a terminal that is not UTF-8
         text = json.dumps(row, allow_nan=False)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
-def printable(text: str) -> str:
-    """Text without control characters: a file's name must not move the cursor or colour the terminal."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+def complain(text: str) -> None:
+    """One message on standard error; the texts of errors are made printable line by line (`core.errors`)."""
+    sys.stderr.write(f"trunkline: {text}\n")
 
 
 def stdout() -> Console:
@@ -71,7 +88,9 @@ def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
     class Plain(Console):
-        def render_str(self, text: str, **options: Any) -> Text:  # every text passes here, cells of tables as well
+        """Every text passes `render_str`, cells of tables as well; what is printed at once is one line."""
+
+        def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(printable(text), **options)
 
     # No emoji: `:car:` in the path of a file is no picture of a car.

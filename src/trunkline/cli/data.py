@@ -7,10 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from trunkline.cli.common import HomeOption, JsonOption, cell, emit, settings, stderr, stdout
+from trunkline.cli import complete
+from trunkline.cli.common import HomeOption, JsonOption, cell, emit, name_or_path, settings, stderr, stdout
 
-app = typer.Typer(help="Data sets of this home: immutable, versioned, named by content.", no_args_is_help=True)
-NameArgument = Annotated[str, typer.Argument(help="NAME or NAME@VERSION; the newest version when none is given.")]
+app = typer.Typer(
+    help="Data sets of this home: immutable, versioned, named by content.",
+    no_args_is_help=True,
+    epilog="Example: `trunkline data import ../parts`, then `trunkline data show parts`.",
+)
+NameArgument = Annotated[
+    str,
+    typer.Argument(help="NAME or NAME@VERSION; the newest version when none is given.", callback=name_or_path),
+]
 
 
 @app.command("import")
@@ -19,7 +27,10 @@ def import_(
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the data set.", show_default="the folder's")
     ] = None,
-    layout: Annotated[str | None, typer.Option("--format", help="The layout; detected when not given.")] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option("--format", help="The layout; detected when not given.", autocompletion=complete.formats),
+    ] = None,
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -47,7 +58,7 @@ def ls(json: JsonOption = False, home: HomeOption = None) -> None:
     """
     from trunkline.platform.data import api
 
-    rows = api.list_datasets(settings(home))
+    rows = api.list_datasets(settings(home, writes=False))
     if json:
         for row in rows:
             emit(row)
@@ -76,7 +87,7 @@ def show(name: NameArgument, json: JsonOption = False, home: HomeOption = None) 
     """
     from trunkline.platform.data import api
 
-    _show(api.show(name, settings(home)), as_json=json)
+    _show(api.show(name, settings(home, writes=False)), as_json=json)
 
 
 @app.command("diff")
@@ -87,7 +98,7 @@ def diff(first: NameArgument, second: NameArgument, json: JsonOption = False, ho
     """
     from trunkline.platform.data import api
 
-    row = api.diff(first, second, settings(home))
+    row = api.diff(first, second, settings(home, writes=False))
     if json:
         emit(row)
         return
@@ -103,7 +114,9 @@ def diff(first: NameArgument, second: NameArgument, json: JsonOption = False, ho
 def export(
     name: NameArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder to write; it must be empty or not be there.")],
-    layout: Annotated[str, typer.Option("--format", help="The layout to write.")] = "imagefolder",
+    layout: Annotated[
+        str, typer.Option("--format", help="The layout to write.", autocompletion=complete.formats)
+    ] = "imagefolder",
     home: HomeOption = None,
 ) -> None:
     """Write a data set in a layout that other tools read.

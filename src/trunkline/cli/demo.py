@@ -25,6 +25,7 @@ def demo(
     from trunkline.cli.progress import LineProgress, LiveTable
     from trunkline.core.errors import DataError
     from trunkline.platform.line.overview import open_in_browser, write_overview
+    from trunkline.platform.line.results import Outcome
     from trunkline.platform.line.runner import run_line
     from trunkline.platform.samples import SAMPLES, collect_all, scenarios
 
@@ -38,6 +39,7 @@ def demo(
     if not asked:
         raise DataError("no sample could be had on this machine", fix="pip install 'trunkline[samples]'")
     console.print(f"{len(asked)} models are asked for.")
+    write_overview(Outcome([], []), chosen, title="Demo")  # so that the reports lead back to it
     with LiveTable(console) as table:
         outcome = run_line(asked, chosen, listener=table, who="demo")
     show(outcome, as_json=json)

@@ -59,7 +59,8 @@ def _print(checks: Sequence[Check]) -> None:
         out.print(f"{check.state:8}", style=styles[check.state], end="")
         out.print(f"{check.what}: {check.found}", markup=False)
         if check.fix:
-            out.print(f"        fix: {check.fix}", markup=False)
+            for line in f"        fix: {check.fix}".split("\n"):
+                out.print(line, markup=False)
     failed, missing = (sum(check.state == state for check in checks) for state in ("failed", "missing"))
     if failed:
         out.print(f"{failed} of these keep models from being run or built here", style="bold")

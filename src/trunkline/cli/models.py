@@ -6,10 +6,34 @@ from typing import Annotated, Any
 
 import typer
 
-from trunkline.cli.common import HomeOption, JsonOption, WhoOption, cell, emit, settings, stdout, who
+from trunkline.cli import complete
+from trunkline.cli.common import (
+    HomeOption,
+    JsonOption,
+    WhoOption,
+    cell,
+    emit,
+    name_or_path,
+    settings,
+    stderr,
+    stdout,
+    who,
+)
 
-app = typer.Typer(help="Models of this home: versions, champions, their history.", no_args_is_help=True)
-RefArgument = Annotated[str, typer.Argument(help="NAME, NAME@VERSION or NAME@ALIAS (champion, challenger).")]
+app = typer.Typer(
+    help="Models of this home: versions, champions, their history.",
+    no_args_is_help=True,
+    epilog="Example: `trunkline models ls`, then `trunkline models show steel@champion`.",
+)
+RefArgument = Annotated[
+    str,
+    typer.Argument(
+        help="NAME, NAME@VERSION or NAME@ALIAS (champion, challenger).",
+        callback=name_or_path,
+        autocompletion=complete.models,
+    ),
+]
+_OPENING = "opening MLflow, which takes a few seconds"
 WhyOption = Annotated[str, typer.Option("--why", help="Reason, for the audit log.")]
 
 
@@ -19,7 +43,10 @@ def ls(json: JsonOption = False, home: HomeOption = None) -> None:
 
     Example: `trunkline models ls --json`
     """
-    rows = _registry(settings(home)).ls()
+    registry = _registry(settings(home, writes=False))
+    rows = registry.ls()
+    if lost := registry.lost():
+        stderr().print(f"trunkline: {lost}", markup=False)
     if json:
         for row in rows:
             emit(row)
@@ -47,8 +74,14 @@ def show(ref: RefArgument, json: JsonOption = False, home: HomeOption = None) ->
 
     Example: `trunkline models show steel@champion`
     """
-    row = _registry(settings(home)).show(ref)
-    emit(row) if json else _print(row)
+    from trunkline.core.types.gate import said
+
+    row = _registry(settings(home, writes=False)).show(ref)
+    if json:
+        emit(row)
+        return
+    metrics = {name: said(value) for name, value in row["metrics"].items()}
+    _print({**row, "metrics": metrics})
 
 
 def _print(row: dict[str, Any], indent: int = 0) -> None:
@@ -80,7 +113,7 @@ def compare(first: RefArgument, second: RefArgument, json: JsonOption = False, h
 
     Example: `trunkline models compare steel@champion steel@challenger`
     """
-    row = _registry(settings(home)).compare(first, second)
+    row = _registry(settings(home, writes=False)).compare(first, second)
     if json:
         emit(row)
         return
@@ -100,7 +133,9 @@ def compare(first: RefArgument, second: RefArgument, json: JsonOption = False, h
 @app.command("promote")
 def promote(
     ref: RefArgument,
-    alias: Annotated[str, typer.Option("--alias", help="champion or challenger.")] = "champion",
+    alias: Annotated[
+        str, typer.Option("--alias", help="champion or challenger.", autocompletion=complete.aliases)
+    ] = "champion",
     why: WhyOption = "",
     override: Annotated[
         bool, typer.Option("--override", help="Promote a model whose gate failed; the reason is signed and kept.")
@@ -113,13 +148,16 @@ def promote(
 
     Example: `trunkline models promote steel@3 --why "better on scratches"`
     """
-    row = _registry(settings(home)).promote(ref, alias=alias, who=who(who_), why=why, override=override)
+    with stderr().status(_OPENING):
+        row = _registry(settings(home)).promote(ref, alias=alias, who=who(who_), why=why, override=override)
     emit(row) if json else stdout().print(f"{row['name']}: {alias} is now version {row['version']}", markup=False)
 
 
 @app.command("rollback")
 def rollback(
-    name: Annotated[str, typer.Argument(help="The model's name.")],
+    name: Annotated[
+        str, typer.Argument(help="The model's name.", callback=name_or_path, autocompletion=complete.models)
+    ],
     why: WhyOption = "",
     who_: WhoOption = None,
     json: JsonOption = False,
@@ -129,7 +167,8 @@ def rollback(
 
     Example: `trunkline models rollback steel --why "alarms at night"`
     """
-    row = _registry(settings(home)).rollback(name, who=who(who_), why=why)
+    with stderr().status(_OPENING):
+        row = _registry(settings(home)).rollback(name, who=who(who_), why=why)
     emit(row) if json else stdout().print(f"{row['name']}: champion is again version {row['version']}", markup=False)
 
 

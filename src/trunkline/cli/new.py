@@ -8,13 +8,16 @@ from typing import Annotated
 
 import typer
 
+from trunkline.cli import complete
 from trunkline.cli.common import stdout
 
 
 def new(
     folder: Annotated[Path, typer.Argument(help="Folder to make; the scenario is written into it.")],
     data: Annotated[Path | None, typer.Option("--data", help="Folder of images that the scenario names.")] = None,
-    task: Annotated[str, typer.Option("--task", help="classify, multilabel or anomaly.")] = "classify",
+    task: Annotated[
+        str, typer.Option("--task", help="classify, multilabel or anomaly.", autocompletion=complete.tasks)
+    ] = "classify",
 ) -> None:
     """Write a scenario that you can read and edit.
 

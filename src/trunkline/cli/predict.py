@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trunkline.cli.common import HomeOption, JsonOption, emit, settings, stdout
+from trunkline.cli import complete
+from trunkline.cli.common import HomeOption, JsonOption, complain, emit, name_or_path, settings, stdout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 
 def predict(
-    bundle: Annotated[str, typer.Argument(help="A bundle file, or NAME[@VERSION|@ALIAS]; NAME may hold * and ?.")],
+    bundle: Annotated[
+        str,
+        typer.Argument(
+            help="A bundle file, or NAME[@VERSION|@ALIAS]; NAME may hold * and ?.",
+            callback=name_or_path,
+            autocompletion=complete.models,
+        ),
+    ],
     sources: Annotated[list[Path], typer.Argument(help="Images and folders of images.")],
     json: JsonOption = False,
     home: HomeOption = None,
@@ -36,18 +43,19 @@ def predict(
     `trunkline predict 'steel*@champion' parts/ --json`
     """
     from trunkline.compute.sensors import SENSORS
+    from trunkline.core.text import printable
     from trunkline.platform.registry.use import observe, predictors
 
-    chosen = settings(home, threads=threads)
+    chosen = settings(home, threads=threads, writes=False)
     failed: list[Path] = []
 
     def unreadable(path: Path, error: DataError) -> None:
         failed.append(path)
-        sys.stderr.write(f"trunkline: {error}\n")
+        complain(str(error))
 
     sensor = SENSORS.load("folder")
     found = [sensor(source, max_pixels=chosen.max_pixels, on_error=unreadable) for source in sources]
-    opened = predictors(bundle, chosen, warn=_warn)
+    opened = predictors(bundle, chosen, warn=lambda sentence: complain(printable(sentence)))
 
     def readings() -> Iterator[Reading]:
         for folder in found:
@@ -62,10 +70,6 @@ def predict(
             out.print(_line(observation, model.name if many else ""), markup=False)
     if failed:
         raise typer.Exit(2)
-
-
-def _warn(text: str) -> None:
-    sys.stderr.write(f"trunkline: {text}\n")
 
 
 def _line(observation: Observation, name: str) -> str:

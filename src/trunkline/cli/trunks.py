@@ -6,7 +6,9 @@ import typer
 
 from trunkline.cli.common import HomeOption, JsonOption, emit, settings, stdout
 
-app = typer.Typer(help="The frozen backbones that heads stand on.", no_args_is_help=True)
+app = typer.Typer(
+    help="The frozen backbones that heads stand on.", no_args_is_help=True, epilog="Example: `trunkline trunks ls`."
+)
 
 
 @app.command("ls")

@@ -19,6 +19,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from trunkline.core.text import printable
+
 
 class TrunklineError(Exception):
     """Base of all errors of this package.
@@ -38,8 +40,9 @@ class TrunklineError(Exception):
         super().__init__(self.__str__())
 
     def __str__(self) -> str:
-        text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text}\n  fix: {self.fix}" if self.fix else text
+        text = printable(f"{self.where}: {self.message}" if self.where else self.message)
+        lines = [printable(line) for line in (self.fix or "").split("\n")]  # a fix may show a file to write
+        return f"{text}\n  fix: " + "\n".join(lines) if self.fix else text
 
 
 class InputError(TrunklineError):

@@ -24,6 +24,7 @@ _FAULTS = {
     errno.EROFS: ("this disk cannot be written, only read", _ELSEWHERE),
     errno.ENOTDIR: ("expected a folder, got a file", _ELSEWHERE),
     errno.EEXIST: ("expected a folder, got a file", _ELSEWHERE),
+    errno.EISDIR: ("expected a file, got a folder", "move the folder away, then run the same command again"),
     errno.ENAMETOOLONG: ("the name is too long for this disk", _ELSEWHERE),
     errno.ENOLCK: ("this disk cannot lock files", "name a folder on a local disk with --home DIR or TRUNKLINE_HOME"),
     errno.EIO: ("the disk reports a fault", "see that the disk is whole, then run the same command again"),

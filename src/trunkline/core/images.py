@@ -50,6 +50,21 @@ class TooLargeError(DataError):
     """An image whose header says more pixels than are allowed."""
 
 
+def check_bytes(size: int) -> None:
+    """Refuse a file by its size, before it is read into memory.
+
+    Args:
+        size: Bytes of the file.
+
+    Raises:
+        TooLargeError: When it is larger than any picture.
+    """
+    if size > MAX_BYTES:
+        raise TooLargeError(
+            f"expected a file of at most {MAX_BYTES >> 20} MB, got {size >> 20} MB", fix="make the picture smaller"
+        )
+
+
 def probe(data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageInfo:
     """Read the header only; no pixel is decoded.
 
@@ -87,7 +102,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
         image.load()
         return _to_rgb(_upright(image))
     except Exception as error:  # decoders raise many kinds on hostile bytes
-        text = str(error) or type(error).__name__
+        text = _words(error)
         kind = "truncated" if "truncated" in text.lower() else "broken"
         raise DataError(f"the image is {kind}: {text}", fix="copy the file again or leave it out") from error
 
@@ -95,10 +110,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     if not data:
         raise DataError("expected an image, got 0 bytes", fix="the file is empty; copy it again or leave it out")
-    if len(data) > MAX_BYTES:
-        raise TooLargeError(
-            f"expected a file of at most {MAX_BYTES >> 20} MB, got {len(data) >> 20} MB", fix="make the picture smaller"
-        )
+    check_bytes(len(data))
     image = _read_header(data)
     width, height = image.size
     if width * height > max_pixels or max(width, height) > MAX_SIDE:
@@ -121,7 +133,7 @@ def _read_header(data: bytes) -> Image.Image:
                 image: Image.Image = factory(io.BytesIO(data), "")
             except Exception as error:  # header parsers raise many kinds on hostile bytes
                 raise DataError(
-                    f"the image's header is truncated or broken: {str(error) or type(error).__name__}",
+                    f"the image's header is truncated or broken: {_words(error)}",
                     fix="copy the file again or leave it out",
                 ) from error
             return image
@@ -151,6 +163,12 @@ def _decoders() -> list[tuple[bytes, int, Callable[..., Any]]]:
         (b"GIF8", 0, GifImageFile),
         *((b"P%d" % number, 0, PpmImageFile) for number in range(1, 7)),
     ]
+
+
+def _words(error: Exception) -> str:
+    """What a decoder says, but for what only its makers understand."""
+    text = str(error) or type(error).__name__
+    return "its metadata unpack to more than a picture needs" if "MAX_TEXT_" in text else text
 
 
 def _is_text(data: bytes) -> bool:

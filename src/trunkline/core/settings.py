@@ -7,8 +7,10 @@ import os
 import re
 import tempfile
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -19,6 +21,10 @@ from trunkline.core.validation import expected
 
 _PREFIX = "TRUNKLINE_"
 _FILE = "settings.toml"
+_STORES = ("http", "https", "file", "sqlite", "postgresql", "mysql", "mssql")
+"""Where MLflow can keep versions; a bare word would be a folder in the present one."""
+_ADDRESSES = ("https://HOST:PORT", "sqlite:////FOLDER/FILE.db", "postgresql://USER:PASSWORD@HOST/NAME")
+_FEW_THREADS = 16  # never too many, however few cores there are
 
 
 def default_home() -> Path:
@@ -47,7 +53,6 @@ class Settings(BaseSettings):
     threads: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
-        le=1024,
         description="Threads for decoding and for the trunk; all cores by default.",
     )
     runtime: Literal["auto", "openvino", "onnxruntime", "fake"] = Field(
@@ -57,7 +62,7 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         default=100_000_000, ge=1, description="Largest image, in pixels; a larger one is quarantined unread."
     )
-    batch: int = Field(default=8, ge=1, le=1024, description="Images in one run of the trunk.")
+    batch: int = Field(default=4, ge=1, le=1024, description="Images in one run of the trunk.")
     report_pictures: int = Field(
         default=8, ge=0, le=64, description="Most pictures with heat maps of each kind in one report."
     )
@@ -68,6 +73,27 @@ class Settings(BaseSettings):
         if isinstance(value, bool):  # pydantic would take true for 1
             raise ValueError("expected a number or text")
         return value
+
+    @field_validator("threads")
+    @classmethod
+    def _threads(cls, threads: int) -> int:
+        cores = len(os.sched_getaffinity(0))
+        most = max(_FEW_THREADS, 4 * cores)
+        if threads > most:  # a runtime that opens a thousand streams does not come back
+            raise ValueError(f"expected at most {most} threads on the {cores} cores here")
+        return threads
+
+    @field_validator("mlflow_uri")
+    @classmethod
+    def _address(cls, uri: str) -> str:
+        scheme, colon, rest = uri.partition("://")
+        kind = scheme.partition("+")[0]
+        known = not uri or kind in ("databricks", "databricks-uc") or (colon and kind in _STORES and rest.strip("/"))
+        with suppress(ValueError):  # of a host or a port that is none
+            parts = urlsplit(uri)
+            if known and (kind not in ("http", "https") or parts.hostname) and parts.port != 0:
+                return uri
+        raise ValueError(f"expected an address as {' or '.join(_ADDRESSES)}")
 
     @field_validator("home")
     @classmethod
@@ -87,11 +113,12 @@ class Settings(BaseSettings):
         return init_settings, env_settings, InitSettingsSource(settings_cls, _from_file(home / _FILE))
 
 
-def load_settings(home: Path | None = None, **options: Any) -> Settings:
+def load_settings(home: Path | None = None, *, writes: bool = True, **options: Any) -> Settings:
     """Read the settings and make sure that the home folder is there and can be written.
 
     Args:
         home: The `--home` option, if it was given.
+        writes: Whether the home will be written to; one that is only looked at may be missing, or on a read-only disk.
         **options: Other options from the command line; None means not given.
 
     Raises:
@@ -100,22 +127,30 @@ def load_settings(home: Path | None = None, **options: Any) -> Settings:
     """
     given = {key: value for key, value in options.items() if value is not None}
     folder = _expanded(home) if home is not None else default_home()
-    _check_home(folder)
+    _check_home(folder, writes=writes)
     try:
         return Settings(home=folder, **given)
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
         raise ConfigError(
-            f"{expected(first)}, got {first['input']!r}",
+            f"{expected(first)}, got " + re.sub("//[^/@]*@", "//", repr(first["input"])),  # no password
             where=_place(field, given, folder / _FILE),
             fix="docs/settings.md lists every setting with its type",
         ) from error
 
 
-def _check_home(home: Path) -> None:
+def _check_home(home: Path, *, writes: bool) -> None:
     """Make the home where it is missing, and see that a file can be made in it."""
     try:
+        str(home).encode()
+    except UnicodeEncodeError as error:  # Lance and MLflow take no other path
+        raise ConfigError(
+            "expected a home whose path is UTF-8 text", where=str(home), fix="name another folder with --home DIR"
+        ) from error
+    try:
+        if not writes and (home.is_dir() or not os.path.lexists(home)):
+            return
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
             pass

@@ -10,7 +10,7 @@ _KINDS = {
     "dict_type": "a block of keys", "model_type": "a block of keys", "model_attributes_type": "a block of keys",
     "int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number",
     "int_parsing_size": "a smaller whole number", "float_type": "a number", "float_parsing": "a number",
-    "finite_number": "a finite number", "too_short": "at least one entry",
+    "finite_number": "a finite number", "list_type": "a list",
 }  # fmt: skip
 """What is expected, by pydantic's type of error."""
 
@@ -20,6 +20,10 @@ def expected(detail: Mapping[str, Any]) -> str:
     kind, message = detail["type"], str(detail["msg"])
     if kind in _KINDS:
         return f"expected {_KINDS[kind]}"
+    if kind in ("too_short", "too_long"):
+        side, bound = ("least", "min_length") if kind == "too_short" else ("most", "max_length")
+        count = detail["ctx"][bound]
+        return f"expected at {side} {'one entry' if count == 1 else f'{count} entries'}"
     if kind == "literal_error":
         return f"expected {detail['ctx']['expected']}"
     message = message.removeprefix("Value error, ")  # raised by a validator of ours

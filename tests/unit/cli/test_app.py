@@ -57,6 +57,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, trunkline: Trunkline) -> Any:
         (errors.GateFailedError("x"), 3, "trunkline: x\n"),
         (errors.DataError("cannot be read", where="a\x1b[2Jb\udce9.png"), 2,
          "trunkline: a\\x1b[2Jb\\udce9.png: cannot be read\n"),
+        (errors.DataError("cannot\nbe read", where="a\ntrunkline: b.png", fix="write\n  x: 1\x1b[2J"), 2,
+         "trunkline: a\\x0atrunkline: b.png: cannot\\x0abe read\n  fix: write\n  x: 1\\x1b[2J\n"),
         (OSError(errno.ENOSPC, "No space left on device", "/data/x"), 2,
          "trunkline: /data/x: no space left on the disk\n  fix: free some space and run the same command again\n"),
         (OSError(errno.ENOSPC, "No space left on device"), 2,
@@ -104,6 +106,9 @@ def test_a_traceback_is_shown_to_who_asks_for_it(
         (["build", "--no-such"], "No such option"),
         (["build", "x", "--threads", "many"], "Invalid value for '--threads': Input should be a valid integer"),
         (["build", "x", "--threads", "0"], "Invalid value for '--threads': Input should be greater than or equal to 1"),
+        (["predict", "x", "y", "--threads", "1000"], "--threads: expected at most "),
+        (["build", "-parts"], "A name that begins with a dash comes last, after `--`"),
+        (["predict", "x", "--parts"], "A name that begins with a dash comes last, after `--`"),
         (["models", "promot"], "No such command 'promot'. Did you mean 'promote'?"),
     ],
 )
@@ -133,7 +138,10 @@ def leaves(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
 LEAVES = list(leaves(typer.main.get_command(app)))
 
 
-@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+GROUPS = sorted({words[:-1] for words in LEAVES if len(words) > 1})
+
+
+@pytest.mark.parametrize("words", [*LEAVES, *GROUPS], ids=" ".join)
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help_of_every_command_has_an_example(trunkline: Trunkline, words: tuple[str, ...], option: str) -> None:
     ended = trunkline(*words, option)
@@ -154,6 +162,13 @@ def test_help_of_the_whole_names_every_command(trunkline: Trunkline) -> None:
         ("trunkline mo", 1, "models\n"),
         ("trunkline models pr", 2, "promote\n"),
         ("trunkline build --ta", 2, "--task\n"),
+        ("trunkline build --task c", 3, "classify\n"),
+        ("trunkline new --task ", 3, "anomaly\nclassify\nmultilabel\n"),
+        ("trunkline data import --format c", 4, "coco\ncsv\n"),
+        ("trunkline evaluate a b --split t", 5, "test\ntrain\n"),
+        ("trunkline models promote --alias ch", 4, "champion\nchallenger\n"),
+        ("trunkline build x --runtime o", 4, "onnxruntime\nopenvino\n"),
+        ("trunkline predict s", 2, "\n"),  # no model in this home yet
     ],
 )
 def test_completion(trunkline: Trunkline, monkeypatch: pytest.MonkeyPatch, words: str, place: int, found: str) -> None:

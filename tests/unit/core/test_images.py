@@ -157,6 +157,14 @@ def test_cmyk_jpeg_has_the_colours_of_the_rgb_one() -> None:
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 JPEG = saved(NOISE, "JPEG")
 PNG = saved(NOISE)
+PIXELS, END = chunk(b"IDAT", zlib.compress(bytes(20))), chunk(b"IEND", b"")
+
+
+def zipped(kind: bytes, head: bytes, size: int = 64 << 20) -> bytes:
+    """A chunk of a few KB that unpacks to so many bytes."""
+    return chunk(kind, head + zlib.compress(bytes(size), 9))
+
+
 BOMB_TEXT = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(8 << 20), 9))
 BAD = {
     "no bytes": (b"", "0 bytes"),
@@ -172,6 +180,20 @@ BAD = {
     "truncated TIFF": (saved(NOISE, "TIFF", compression="tiff_lzw")[:600], "broken"),
     "PNG with broken pixels": (png(header(64, 64), chunk(b"IDAT", b"\x00" * 64), chunk(b"IEND", b"")), "broken"),
     "PNG with text that unpacks to 8 MB": (png(header(4, 4), BOMB_TEXT, chunk(b"IEND", b"")), "broken"),
+    "PNG with a text that unpacks": (png(header(4, 4), zipped(b"zTXt", b"a\0\0"), END), "its metadata unpack"),
+    "PNG with an international text that unpacks": (
+        png(header(4, 4), zipped(b"iTXt", b"a\0\1\0\0\0"), END),
+        "its metadata unpack",
+    ),
+    "PNG with a profile that unpacks": (png(header(4, 4), zipped(b"iCCP", b"a\0\0"), END), "its metadata unpack"),
+    "PNG with a text behind its pixels that unpacks": (
+        png(header(4, 4), PIXELS, zipped(b"zTXt", b"a\0\0"), END),
+        "its metadata unpack",
+    ),
+    "PNG with many texts that unpack": (
+        png(header(4, 4), *[zipped(b"zTXt", b"a%d\0\0" % at, (1 << 20) - 9) for at in range(70)], PIXELS, END),
+        "its metadata unpack",
+    ),
     "GIF without a picture": (b"GIF89a\4\0\4\0\0\0\0;", "truncated or broken"),
     "text that is named as a picture": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "got text"),
     "PNG that is a header only": (png(header(4, 4)), "broken"),

@@ -32,7 +32,7 @@ def test_defaults(home: Path) -> None:
         "runtime": "auto",
         "mlflow_uri": "",
         "max_pixels": 100_000_000,
-        "batch": 8,
+        "batch": 4,
         "report_pictures": 8,
     }
 
@@ -40,7 +40,7 @@ def test_defaults(home: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "variable", "line", "batch"),
     [
-        (None, None, "", 8),
+        (None, None, "", 4),
         (None, None, "batch = 2", 2),
         (None, "3", "batch = 2", 3),
         (None, "", "batch = 2", 2),  # an empty variable is none
@@ -98,6 +98,7 @@ def test_what_is_wrong_in_the_file_is_named_with_its_line(home: Path, text: str 
         ({"threads": 0}, {}, "--threads"),
         ({"report_pictures": 65}, {"TRUNKLINE_REPORT_PICTURES": "1"}, "--report-pictures"),
         ({}, {"TRUNKLINE_BATCH": "many"}, "TRUNKLINE_BATCH"),
+        ({}, {"TRUNKLINE_MLFLOW_URI": "junk"}, "TRUNKLINE_MLFLOW_URI"),
         ({}, {"trunkline_batch": "many"}, "trunkline_batch"),
     ],
 )
@@ -109,6 +110,48 @@ def test_a_wrong_option_or_variable_is_named(
     with pytest.raises(ConfigError) as caught:
         load_settings(**options)
     assert caught.value.where == where
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "", "http://h", "https://user:secret@h:5000/x", "sqlite:////a/b.db", "postgresql+psycopg://u:p@h/db",
+        "databricks", "databricks://profile", "file:///a", "mysql+pymysql://u:p@h:3306/db",
+    ],
+)  # fmt: skip
+def test_addresses_of_mlflow(home: Path, uri: str) -> None:
+    assert load_settings(mlflow_uri=uri).mlflow_uri == uri
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "junk", "./mlruns", "/mlruns", "://", "http://", "http://[", "http://h:port", "http://h:99999", "sqlite:", "sqlite:///",
+        "foo://h", "ftp://user:secret@h",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_of_mlflow_is_refused(home: Path, uri: str) -> None:
+    with pytest.raises(ConfigError, match="expected an address as https://HOST:PORT or ") as caught:
+        load_settings(mlflow_uri=uri)
+    assert (caught.value.where, "secret" in str(caught.value)) == ("--mlflow-uri", False)
+
+
+def test_a_home_that_is_only_looked_at_need_not_be_there_or_be_writable(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(**options: Any) -> Any:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
+    assert (load_settings(writes=False).home, home.exists()) == (home, False)
+    home.mkdir()
+    assert load_settings(writes=False).home == home
+    with pytest.raises(StorageError, match="this disk cannot be written, only read"):
+        load_settings()
+    home.rmdir()
+    home.touch()
+    with pytest.raises(StorageError, match="expected a folder, got a file"):
+        load_settings(writes=False)
 
 
 def test_a_file_that_cannot_be_read_is_named(home: Path) -> None:

@@ -22,6 +22,7 @@ class Model(BaseModel):
     path: Path = Path()
     many: Annotated[tuple[str, ...], Field(min_length=1)] = ("a",)
     pairs: dict[str, str] = {}
+    three: list[int] = Field(default=[1, 2, 3], min_length=3, max_length=3)
     inner: Inner = Inner()
     whole: int = Field(default=1, ge=1)
     number: float = 0.0
@@ -44,6 +45,9 @@ class Model(BaseModel):
         ("many", "a", "expected a list"),
         ("many", [], "expected at least one entry"),
         ("pairs", [1], "expected a block of keys"),
+        ("three", [1], "expected at least 3 entries"),
+        ("three", [1] * 4, "expected at most 3 entries"),
+        ("three", 1, "expected a list"),
         ("inner", 1, "expected a block of keys"),
         ("whole", "x", "expected a whole number"),
         ("whole", 1.5, "expected a whole number"),

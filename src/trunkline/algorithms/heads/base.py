@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -108,6 +108,34 @@ class Head(Protocol):
 
     def heatmap(self, head: TrainedHead, table: FeatureTable, label: str) -> np.ndarray:
         """Evidence for a label by place, from the dense maps: float32 of shape (n, h, w), above zero speaks for it."""
+
+
+def check(kind: Head, head: TrainedHead, channels: Mapping[str, int]) -> None:
+    """Make sure that a head answers on the features of a trunk, by asking it about one blank picture.
+
+    Args:
+        kind: The task.
+        head: The head, which may be from anywhere.
+        channels: Channels of the trunk's taps, by name.
+
+    Raises:
+        ValueError: When its weights are of another shape, or something that it needs is missing.
+    """
+    wanted = (1, len(head.labels))
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in sorted(head.weights.items()))
+    said = (
+        f"expected a {kind.task} head of {wanted[1]} labels on taps of {list(channels.values())} channels, "
+        f"got weights {shapes or 'none'}"
+    )
+    try:
+        dense = {tap: np.zeros((1, channels[tap], 8, 8), np.float32) for tap in kind.dense}
+        table = FeatureTable(("",), np.zeros((1, 3 * sum(channels.values())), np.float32), head.trunk, dense)
+        scores = kind.predict(head, table)
+        fits = scores.probabilities.shape == scores.accepted.shape == wanted and scores.unsure.shape == (1,)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{said} ({type(error).__name__}: {error})"[:500]) from error
+    if not fits:
+        raise ValueError(said)
 
 
 def one_hot(targets: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarray:

@@ -19,17 +19,17 @@ from trunkline.algorithms.metrics.types import Interval, Metrics
 def evaluate(labels: tuple[str, ...], scores: Scores, targets: Sequence[Sequence[str]], intervals: bool) -> Metrics:
     """Figures of an anomaly head with the labels ("good", "anomaly"), in this order.
 
-    Without faulty (or without good) test images, what needs them is at its worst value, with a note.
+    Without faulty (or without good) test images, what needs them is NaN, with a note that says what to do.
     """
     faulty = np.array([labels[1] in target for target in targets], bool)
     refused = scores.accepted[:, 1]
     raw = scores.probabilities[:, 1] if scores.anomaly is None else scores.anomaly
     bad, good, n = int(faulty.sum()), int((~faulty).sum()), len(faulty)
-    recall = float(refused[faulty].mean()) if bad else 0.0
-    false_reject = float(refused[~faulty].mean()) if good else 1.0
+    recall = float(refused[faulty].mean()) if bad else np.nan
+    false_reject = float(refused[~faulty].mean()) if good else np.nan
     values = {
         "auroc": auroc(raw, faulty),
-        "average_precision": average_precision(raw, faulty),
+        "average_precision": average_precision(raw, faulty) if good else np.nan,  # else 1, whatever the scores
         "recall": recall,
         "false_reject_rate": false_reject,
         "balanced_accuracy": (recall + 1 - false_reject) / 2,
@@ -42,10 +42,10 @@ def evaluate(labels: tuple[str, ...], scores: Scores, targets: Sequence[Sequence
     notes: dict[str, str] = {}
     for count, kind, needing in (
         (bad, "faulty", ("auroc", "average_precision", "recall", "balanced_accuracy")),
-        (good, "good", ("auroc", "false_reject_rate", "balanced_accuracy")),
+        (good, "good", ("auroc", "average_precision", "false_reject_rate", "balanced_accuracy")),
     ):
         if count == 0:
-            notes |= dict.fromkeys(needing, f"cannot be measured: no {kind} test images")
+            notes |= dict.fromkeys(needing, f"no test image is {kind}: add some")
     spans: dict[str, Interval] = {}
     if intervals:
         recall_span, reject_span = wilson(recall, bad), wilson(false_reject, good)

@@ -16,7 +16,11 @@ _STRANGER = -1
 
 
 def evaluate(labels: tuple[str, ...], scores: Scores, targets: Sequence[Sequence[str]], intervals: bool) -> Metrics:
-    """Figures of a classification; a true label that the head does not know counts as a wrong answer."""
+    """Figures of a classification; a true label that the head does not know counts as a wrong answer.
+
+    What cannot be measured is NaN: the worst of the classes when one of them has no test images, what is right of the
+    sure answers when there are none.
+    """
     k = len(labels)
     truth = _truth(labels, targets)
     answer = scores.probabilities.argmax(axis=1)
@@ -31,19 +35,17 @@ def evaluate(labels: tuple[str, ...], scores: Scores, targets: Sequence[Sequence
     sure = ~scores.unsure
     n, sures = len(truth), int(sure.sum())
     recalls = [row.recall for row in rows if row.n]
-    recall_min, recall_span, recall_note = worst(rows, "recall", tested.tolist())
-    precision_min, precision_span, precision_note = worst(
-        rows, "precision", (np.bincount(answer, minlength=k) > 0).tolist()
-    )
+    recall_min, recall_span, recall_note = worst(rows, "recall")
+    precision_min, precision_span, precision_note = worst(rows, "precision")
     losses, confidence = _losses(scores.probabilities, truth), scores.probabilities.max(axis=1).astype(np.float64)
     values = {
         "accuracy": float(right.mean()),
         "recall_min": recall_min,
-        "recall_macro": float(np.mean(recalls)) if recalls else 0.0,
+        "recall_macro": float(np.mean(recalls)) if recalls else np.nan,
         "precision_min": precision_min,
-        "f1_macro": float(np.mean([row.f1 for row in rows if row.n])) if recalls else 0.0,
+        "f1_macro": float(np.mean([row.f1 for row in rows if row.n])) if recalls else np.nan,
         "unsure_rate": float(scores.unsure.mean()),
-        "accuracy_sure": float(right[sure].mean()) if sures else 0.0,
+        "accuracy_sure": float(right[sure].mean()) if sures else np.nan,
         "log_loss": float(losses.mean()),
         "ece": float(_ece(np.ones((1, n), np.float32), confidence, right)[0]),
     }
@@ -56,7 +58,7 @@ def evaluate(labels: tuple[str, ...], scores: Scores, targets: Sequence[Sequence
     spans: dict[str, Interval] = {}
     if intervals:
         weights = resampled_weights(truth)
-        mean_f1 = draws[:, tested].mean(axis=1) if recalls else np.array([0.0, 1.0])
+        mean_f1 = draws[:, tested].mean(axis=1) if recalls else np.zeros(1)
         spans = {
             "accuracy": wilson(values["accuracy"], n),
             "recall_min": recall_span,

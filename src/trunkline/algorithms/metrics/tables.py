@@ -13,7 +13,7 @@ from trunkline.algorithms.metrics.types import ClassRow, Interval
 def class_rows(
     labels: Sequence[str], true: np.ndarray, false: np.ndarray, missed: np.ndarray, *, intervals: bool
 ) -> tuple[list[ClassRow], np.ndarray]:
-    """Precision, recall and F1 of k labels.
+    """Precision, recall and F1 of k labels; NaN for a share of nothing.
 
     Args:
         labels: The labels.
@@ -29,8 +29,9 @@ def class_rows(
     rows = []
     for column, label in enumerate(labels):
         tp, fp, fn = int(true[column]), int(false[column]), int(missed[column])
-        precision, recall = tp / max(tp + fp, 1), tp / max(tp + fn, 1)
-        f1 = 2 * tp / max(2 * tp + fp + fn, 1)
+        precision = tp / (tp + fp) if tp + fp else np.nan
+        recall = tp / (tp + fn) if tp + fn else np.nan
+        f1 = 2 * tp / (2 * tp + fp + fn) if tp + fn else np.nan
         if not intervals:
             rows.append(ClassRow(label, tp + fn, precision, recall, f1))
             continue
@@ -50,19 +51,22 @@ def class_rows(
     return rows, draws
 
 
-def worst(rows: Sequence[ClassRow], figure: str, among: Sequence[bool]) -> tuple[float, Interval, str]:
-    """The smallest figure of the labels that have one: value, interval, note.
+def worst(rows: Sequence[ClassRow], figure: str) -> tuple[float, Interval, str]:
+    """The smallest figure of all labels: value, interval, note.
+
+    NaN as soon as one label has none: that label may be the worst, and nobody knows. The note says which it is, and
+    what the worst of the others is.
 
     Args:
         rows: One a label.
         figure: "precision" or "recall".
-        among: Which labels have the figure at all.
     """
-    known = [row for row, has in zip(rows, among, strict=True) if has]
-    if not known:
-        return 0.0, UNKNOWN, f"no label has a {figure} on these test images"
-    row = min(known, key=lambda r: (getattr(r, figure), r.label))
-    left_out = [r.label for r, has in zip(rows, among, strict=True) if not has]
-    why = "no test images" if figure == "recall" else "never the answer"
-    note = f"worst class: {row.label}" + (f"; without {', '.join(left_out)} ({why})" if left_out else "")
-    return getattr(row, figure), getattr(row, f"{figure}_interval"), note
+    known = [row for row in rows if not np.isnan(getattr(row, figure))]
+    row = min(known, key=lambda r: (getattr(r, figure), r.label), default=None)
+    missing = ", ".join(r.label for r in rows if r not in known)
+    if not missing and row is not None:
+        return getattr(row, figure), getattr(row, f"{figure}_interval"), f"worst class: {row.label}"
+    note = f"no test image is of {missing}: add some" if figure == "recall" else f"never the answer: {missing}"
+    if row is not None:
+        note += f"; worst of the other classes: {row.label} with {getattr(row, figure):.4f}"
+    return np.nan, UNKNOWN, note

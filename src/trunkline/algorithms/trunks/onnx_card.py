@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,8 @@ licence: Apache-2.0               # of the weights
 source: where the weights are from"""
 """A card to copy."""
 _MOST_BYTES = 64 << 10
+_EXPONENT = r"[-+]?[0-9.]+[eE][-+]?[0-9]+"
+_MOST = 1e6  # largest number of `mean` and `scale`: beyond, float32 gives infinity or nothing
 
 
 class _Strict(BaseModel):
@@ -61,7 +64,7 @@ class OnnxCard(_Strict):
         input: Name of the input, where there are several.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    name: str
     size: int = Field(ge=8, le=4096)
     mean: list[FiniteFloat] = Field(min_length=3, max_length=3)
     scale: list[FiniteFloat] = Field(min_length=3, max_length=3)
@@ -70,11 +73,27 @@ class OnnxCard(_Strict):
     source: str = Field(min_length=1)
     input: str = ""
 
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+            raise ValueError("expected at most 100 letters, digits, points, dashes and underscores, the first no mark")
+        return name
+
+    @field_validator("mean")
+    @classmethod
+    def _subtracts(cls, mean: list[float]) -> list[float]:
+        if any(abs(value) > _MOST for value in mean):
+            raise ValueError(f"expected numbers from -{_MOST:.0f} to {_MOST:.0f} (pixels are 0 to 255)")
+        return mean
+
     @field_validator("scale")
     @classmethod
     def _divides(cls, scale: list[float]) -> list[float]:
         if 0 in scale:
             raise ValueError("expected numbers other than 0")
+        if any(not 1 / _MOST <= abs(value) <= _MOST for value in scale):
+            raise ValueError(f"expected numbers of a size from {1 / _MOST:.6f} to {_MOST:.0f} (pixels are 0 to 255)")
         return scale
 
     @field_validator("taps")
@@ -147,4 +166,8 @@ def _field_error(path: Path, detail: Any) -> ConfigError:
         near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
         fix = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
         return ConfigError("unknown key", where=where, fix=fix)
+    text = detail["type"] == "float_type" and isinstance(detail["input"], str)
+    if text and re.fullmatch(_EXPONENT, detail["input"]):
+        fix = "YAML takes this for text: write it with a point and a sign, as 1.0e+2"
+        return ConfigError(f"expected a number, got {detail['input']!r}", where=where, fix=fix)
     return ConfigError(f"{expected(detail)}, got {detail['input']!r}", where=where)

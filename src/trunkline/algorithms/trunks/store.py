@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from trunkline.core.files import locked, storage_errors, write_atomic
 from trunkline.core.plugins import Table
 
 _LOADERS = Table("trunk loader", SCHEMES)
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,14 @@ class Trunk:
         return path
 
 
-def resolve(spec: str, home: Path, *, where: str | None = None) -> Trunk:
+def resolve(spec: str, home: Path, *, where: str | None = None, say: Say | None = None) -> Trunk:
     """The trunk that a name stands for; exported on first use, under a lock.
 
     Args:
         spec: A name in `TRUNKS`, `onnx:FILE`, `timm:NAME`, or the digest of a trunk of this home.
         home: The home folder.
         where: What named it, for messages.
+        say: Told before an export, which takes a while.
 
     Raises:
         NotFoundError: On an unknown name, with near names.
@@ -75,6 +78,8 @@ def resolve(spec: str, home: Path, *, where: str | None = None) -> Trunk:
         digest = _names(names).get(entry)
         trunk = _load(home, digest) if digest else None
         if trunk is None:
+            if say:
+                say(f"making the trunk {spec} ready, once for this home; this takes a while")
             trunk = _export(loader, home)
             write_atomic(names, canonical_json({**_names(names), entry: trunk.card.digest}))
     return trunk
@@ -113,9 +118,11 @@ def _loader(spec: str, where: str | None) -> Loader:
 
 def _names(path: Path) -> dict[str, str]:
     try:
-        return dict(json.loads(path.read_bytes()))
-    except (FileNotFoundError, ValueError, TypeError):  # never written, or not by us: what it named is exported again
-        return {}
+        known = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):  # never written, or torn: what it named is found again
+        known = {}
+    rows = known.items() if isinstance(known, dict) else ()
+    return {entry: digest for entry, digest in rows if isinstance(digest, str)}
 
 
 def _load(home: Path, digest: str) -> Trunk | None:
@@ -137,25 +144,32 @@ def _load(home: Path, digest: str) -> Trunk | None:
     return Trunk(card, folder)
 
 
-def by_digest(digest: str, home: Path) -> Trunk:
-    """The trunk with a digest; the built-in ones are exported when one of them has it.
+def by_digest(digest: str, home: Path, *, name: str = "", say: Say | None = None) -> Trunk:
+    """The trunk with a digest: one of this home, or the built-in one of a name, exported on first use.
+
+    Args:
+        digest: Of the trunk.
+        home: The home folder.
+        name: What the trunk is called where it was made.
+        say: Told before an export, which takes a while.
 
     Raises:
         InputError: When this machine does not have it, saying what to bring.
     """
     trunk = _load(home, digest)
-    if trunk is not None:
-        return trunk
-    for name in TRUNKS.names():
+    reason = ""
+    if trunk is None and name in TRUNKS.targets:  # never a path that a bundle names
         try:
-            trunk = resolve(name, home)
-        except InputError:  # its weights are not installed here, so it is not the one
-            continue
-        if trunk.card.digest == digest:
-            return trunk
+            trunk = resolve(name, home, say=say)
+        except InputError as error:
+            reason = f" ({error.message})"
+    if trunk is not None and trunk.card.digest == digest:
+        return trunk
+    if trunk is not None:
+        reason = f" (the one of this name here is {short(trunk.card.digest)})"
     raise InputError(
-        f"the trunk {short(digest)} is not on this machine",
-        fix=f"copy the folder trunks/{digest} from the home where the model was built",
+        f"the trunk {f'{name} {short(digest)}'.strip()} is not on this machine{reason}",
+        fix=f"copy the folder trunks/{digest} from the home where the model was built into {home / 'trunks'}",
     )
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from trunkline.compute.runtimes import RUNTIMES
 from trunkline.compute.runtimes.choose import choose
+from trunkline.compute.runtimes.fake import WIDTH as FAKE_WIDTH
+from trunkline.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +42,12 @@ class TrunkSession:
 
 
 def open_trunk(trunk: Trunk, settings: Settings, *, dense: bool = False) -> TrunkSession:
-    """Open a trunk in the runtime that the settings name, or the faster one on this machine."""
+    """Open a trunk in the runtime that the settings name, or the faster one on this machine.
+
+    Raises:
+        ConfigError: When the runtime is the fake one, and the trunk is none that a test made up for it.
+        InputError: When the runtime cannot be used here.
+    """
     runtime = choose(
         trunk.path(),
         key=trunk.card.digest,
@@ -50,6 +57,12 @@ def open_trunk(trunk: Trunk, settings: Settings, *, dense: bool = False) -> Trun
         batch=settings.batch,
         wanted=settings.runtime,
     )
+    if runtime == "fake" and trunk.card.width != FAKE_WIDTH:  # its numbers would be kept as this trunk's features
+        raise ConfigError(
+            "expected a runtime that runs the trunk, got 'fake': it makes numbers up, for tests",
+            where="setting runtime",
+            fix="name openvino, onnxruntime, or auto for the faster one",
+        )
     outputs = ("pooled", *(tap.name for tap in trunk.card.taps)) if dense else ("pooled",)
     session = RUNTIMES.load(runtime)().open(trunk.path(dense=dense), outputs=outputs, threads=settings.threads)
     return TrunkSession(trunk.card, session, runtime)

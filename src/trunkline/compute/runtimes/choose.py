@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from trunkline.compute.chips.machine import machine
 from trunkline.compute.runtimes import MEASURED, RUNTIMES
 from trunkline.compute.runtimes.base import Session
 from trunkline.core.digest import canonical_json, digest_json
-from trunkline.core.errors import InputError
+from trunkline.core.errors import InputError, StorageError
 from trunkline.core.files import locked, write_atomic
 
 if TYPE_CHECKING:
@@ -50,14 +51,18 @@ def choose(model: Path, *, key: str, side: int, home: Path, threads: int, batch:
         if reason:
             raise InputError(f"runtime {wanted!r} cannot be used here: {reason}", fix="`trunkline doctor` shows more")
         return wanted
-    memory = home / "runtimes.json"
+    memory: Path | None = home / "runtimes.json"
     facts = {"machine": machine(), "graph": key, "threads": threads, "batch": batch}
     entry = digest_json(facts)
-    known = _read(memory)
+    known = _read(home / "runtimes.json")
     if entry in known:
         return str(known[entry]["runtime"])
-    with locked(home / "locks" / "runtimes.lock"):
-        known = _read(memory)
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(home / "locks" / "runtimes.lock"))
+        except StorageError:  # a home that can only be read: measured each time
+            memory = None
+        known = _read(memory) if memory else {}
         if entry not in known:
             speeds, reasons = measure(model, side=side, threads=threads, batch=batch)
             if not speeds:
@@ -66,7 +71,8 @@ def choose(model: Path, *, key: str, side: int, home: Path, threads: int, batch:
                 )
             best = prefer(speeds)
             known[entry] = {"runtime": best, "images_per_second": speeds, "not_available": reasons, "facts": facts}
-            write_atomic(memory, canonical_json(known))
+            if memory:
+                write_atomic(memory, canonical_json(known))
     return str(known[entry]["runtime"])
 
 

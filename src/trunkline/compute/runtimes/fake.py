@@ -12,7 +12,8 @@ from trunkline.core.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-WIDTH = 16
+WIDTH = 12
+"""Features that it gives: those of a trunk with one tap of 4 channels."""
 
 
 class FakeRuntime:
@@ -28,7 +29,7 @@ class FakeRuntime:
 
 
 class FakeSession:
-    """`pooled` is the grey histogram in 16 bins; any other output is the picture's grey, 4 x 4, in one channel."""
+    """`pooled` is the grey histogram in 12 bins; any other output is the picture's grey, 4 x 4, in one channel."""
 
     def __init__(self, outputs: tuple[str, ...]) -> None:
         self.outputs = outputs

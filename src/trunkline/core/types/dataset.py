@@ -79,7 +79,9 @@ class Finding:
         message: One sentence for a person.
         images: Digests of the images concerned, most telling first.
         names: Their names, in the same order (also for unreadable files, which have no digest here).
-        detail: More figures, JSON only.
+        detail: More figures, JSON only. Lists in the order of the names: `labels` (of a picture, as text), `given` and
+            `said` (its label and the model's), `of` (the picture that it is a copy of). `ends`: where each group of
+            pictures that belong together ends.
     """
 
     kind: str

@@ -18,7 +18,8 @@ class FeatureTable:
         images: Digests of the n images.
         pooled: Float32 array of shape (n, d): mean, standard deviation and maximum of each tap.
         trunk: Digest of the trunk, which covers its preprocessing.
-        dense: Maps by tap name, float arrays of shape (n, channels, height, width); empty when not asked for.
+        dense: Maps by tap name, float arrays of shape (n, channels, height, width); empty when not asked for. Large
+            ones may be read when rows of them are asked for: take rows, a few at a time.
     """
 
     images: tuple[str, ...]
@@ -41,5 +42,5 @@ class FeatureTable:
             images=tuple(self.images[row] for row in index),
             pooled=self.pooled[index],
             trunk=self.trunk,
-            dense={tap: maps[index] for tap, maps in self.dense.items()},
+            dense={tap: maps.take(index, axis=0) for tap, maps in self.dense.items()},
         )

@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 Verdict = Literal["passed", "failed"]
 Evidence = Literal["ok", "thin"]
+PRIMARY = {"classify": "accuracy", "multilabel": "f1_macro", "anomaly": "auroc"}
+"""The one figure that says how good a model of each task is; champions are compared by it."""
+_INSTEAD: dict[str, tuple[str, ...]] = {"anomaly": ("false_reject_rate", "recall")}
+NOT_MEASURED = "not measured"
+NOTHING_ASKED = "measured, nothing asked"
+"""The verdict in words on a model without gates: it neither passed nor failed."""
+
+
+def headline(task: str, metrics: Mapping[str, float | None]) -> str:
+    """Name of the figure that stands for a model in lists.
+
+    The task's primary figure, or the first that could be measured in its place: an anomaly model with good test images
+    alone has no AUROC, and stands by its false reject rate.
+
+    Args:
+        task: The model's task.
+        metrics: Its figures; None or NaN where one could not be measured.
+    """
+    names: tuple[str, ...] = (PRIMARY.get(task, ""), *_INSTEAD.get(task, ()))
+    return next((name for name in names if is_measured(metrics.get(name))), names[0])
+
+
+def is_measured(value: float | None) -> bool:
+    """Whether a figure is a number at all."""
+    return value is not None and math.isfinite(value)
+
+
+def said(value: float | None, digits: int = 4) -> str:
+    """A figure as text, as "0.9975" or "not measured"."""
+    return f"{value:.{digits}f}" if is_measured(value) else NOT_MEASURED
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +47,13 @@ class GateCheck:
 
     Attributes:
         name: The gate's name, as "recall_min".
-        value: The figure measured.
+        value: The figure measured; NaN where it could not be, and such a check does not pass.
         low, high: Bounds of its 95 % interval; both equal to value where it has none (bytes).
         limit: The limit as it was written, as ">= 0.97".
-        verdict: "passed" or "failed", by the value.
+        verdict: "passed" or "failed", by the value; a model that is unsure of every test image passes no limit on
+            its answers.
         evidence: "thin" where the interval straddles the limit.
-        note: What a person should know, as the name of the worst class.
+        note: What a person should know, as the name of the worst class, or what is missing to measure the figure.
         machine: True for figures that depend on the machine and the moment (latency, CPU); they are kept in the
             registry and the report, and left out of the bundle so that its bytes stay the same.
     """

@@ -127,8 +127,20 @@ class Budget(_Strict):
 class Split(_Strict):
     """How images are put aside for the gate, where the data brings no split of its own."""
 
-    test: float = Field(default=0.25, gt=0.0, lt=1.0, strict=True, description="Share of the images kept for the gate.")
+    test: float = Field(
+        default=0.25, gt=0.0, lt=1.0, strict=True, description="Share of the images kept for the gate, at most 0.5."
+    )
     seed: int = Field(default=0, ge=0, lt=2**32, strict=True)
+
+    @field_validator("test")
+    @classmethod
+    def _half(cls, test: float) -> float:
+        if test > 0.5:
+            raise ValueError(
+                f"expected at most 0.5, got {test:g}; at least half of each label is learned from, "
+                "unless the data brings a test part of its own"
+            )
+        return test
 
 
 class Labels(_Strict):
@@ -140,12 +152,27 @@ class Labels(_Strict):
         default=("good", "normal", "ok"), description="For `anomaly`: the labels of flawless images."
     )
 
+    @field_validator("rename")
+    @classmethod
+    def _named(cls, rename: dict[str, str]) -> dict[str, str]:
+        empty = [old for old, new in rename.items() if not new.strip()]
+        if empty:
+            raise ValueError(f"expected a name for {empty[0]!r}, got none; to leave a label out, `ignore` it")
+        return rename
+
 
 class Source(_Strict):
     """One folder or file of images."""
 
     path: Path
     format: str | None = Field(default=None, description="A data format's name; detected when not given.")
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _path(cls, path: Any) -> Any:
+        if isinstance(path, str) and (not path.strip() or "\0" in path):  # "" would be the scenario's own folder
+            raise ValueError("expected a folder or a file; write `.` for the scenario's own folder")
+        return path
 
 
 def _instead(name: str, known: Sequence[str]) -> str:
@@ -179,6 +206,13 @@ class Scenario(_Strict):
     def _name(cls, name: str) -> str:
         return check_name(name)
 
+    @field_validator("trunk")
+    @classmethod
+    def _trunk(cls, trunk: str) -> str:
+        if "\0" in trunk:  # it may name a file
+            raise ValueError("expected the name of a trunk; `trunkline trunks ls` lists them")
+        return trunk
+
     @field_validator("data", mode="before")
     @classmethod
     def _data(cls, data: Any) -> Any:
@@ -196,9 +230,11 @@ class Scenario(_Strict):
                     raise ValueError(f"gates.champion: expected 'no-worse', got {limit!r}")
             else:
                 try:
-                    Limit.parse(limit)
+                    parsed = Limit.parse(limit)
                 except ValueError as error:
                     raise ValueError(f"gates.{name}: {error}") from None
+                if name not in MACHINE_GATES and parsed.value > 1:
+                    raise ValueError(f"gates.{name}: expected a limit from 0 to 1, got {limit!r}; 95 % is 0.95")
         return self
 
     def limit(self, gate: str) -> Limit | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,10 +14,12 @@ from trunkline.core.types.scenario import Source, check_name
 from trunkline.platform.data import export as exporting
 from trunkline.platform.data.intake import take_in
 from trunkline.platform.data.store import DataStore
+from trunkline.platform.tables import DamagedTableError
 
 if TYPE_CHECKING:
     from trunkline.core.settings import Settings
 
+_LOG = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 
@@ -48,9 +51,16 @@ def import_(
 
 
 def list_datasets(settings: Settings) -> list[dict[str, Any]]:
-    """The newest version of each data set: name, version, images, labels (how many), digest."""
-    store = DataStore(settings)
-    sets = [store.load(name) for name in store.names()]
+    """The newest version of each data set: name, version, images, labels (how many), digest.
+
+    One that is damaged is warned of and left out.
+    """
+    store, sets = DataStore(settings), []
+    for name in store.names():
+        try:
+            sets.append(store.load(name))
+        except DamagedTableError as error:
+            _LOG.warning("%s", error.message)
     return [
         {"name": s.name, "version": s.version, "images": len(s.samples), "labels": len(s.labels), "digest": s.digest}
         for s in sets

@@ -27,23 +27,27 @@ def merge_copies(samples: Sequence[Sample], *, together: bool) -> tuple[list[Sam
         return list(samples), []
     kept: list[Sample] = []
     copies: list[Sample] = []
+    originals: list[str] = []
     torn: list[Sample] = []
     for same in by_image.values():
         if len({sample.labels for sample in same}) > 1 and not together:
             torn.extend(same)
         else:
             copies.extend(same[1:])
+            originals.extend([same[0].name] * (len(same) - 1))
             kept.append(_merged(same))
     findings = []
     if copies:
         files = "1 file is a copy" if len(copies) == 1 else f"{len(copies):,} files are copies"
         text = f"{files} of another; each image counts once"
-        findings.append(Finding.on("duplicate", "info", text, copies, labels_of(copies)))
+        findings.append(Finding.on("duplicate", "info", text, copies, {**labels_of(copies), "of": originals}))
     if torn:
-        count = len({sample.image for sample in torn})
+        images = [sample.image for sample in torn]
+        count = len(set(images))
         pictures = "1 picture stands" if count == 1 else f"{count:,} pictures stand"
         text = f"{pictures} under two labels; left out until it is known which one is right"
-        findings.append(Finding.on("same-picture-two-labels", "warning", text, torn, labels_of(torn)))
+        detail = {**labels_of(torn), "ends": ends_of(images)}
+        findings.append(Finding.on("same-picture-two-labels", "warning", text, torn, detail))
     return kept, findings
 
 
@@ -59,6 +63,12 @@ def _merged(same: Sequence[Sample]) -> Sample:
         # A copy in both parts would leak: the image is learned from, and not tested.
         split=first.split if len(splits) == 1 else "train",
     )
+
+
+def ends_of(groups: Sequence[object]) -> list[int]:
+    """Where each run of equal entries ends, for the detail of a finding."""
+    last = len(groups) - 1
+    return [at + 1 for at, group in enumerate(groups) if at == last or group != groups[at + 1]]
 
 
 def labels_of(samples: Sequence[Sample]) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from trunkline.core.images import IMAGE_SUFFIXES
 from trunkline.core.types.dataset import Dataset, Sample
 from trunkline.platform.data.formats import FORMATS, Format, load
 from trunkline.platform.data.formats.files import LAYOUT_WORDS, is_image, split_word, stem_of
+from trunkline.platform.data.intake import source_round
 from trunkline.platform.data.store import ImageStore
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def export(dataset: Dataset, out: Path, layout: str, settings: Settings) -> None
 
     Raises:
         NotFoundError: When there is no such layout, or an image is not in this home.
-        DataError: When the layout cannot hold all of it, or the folder is not empty; nothing is written then.
+        DataError: When the layout cannot hold all of it, or the folder is not empty or in a source that was read;
+            nothing is written then.
         StorageError: When the disk is full or the place cannot be written; nothing is left then.
     """
     made = load(layout, where="--format")
@@ -57,7 +59,7 @@ def export(dataset: Dataset, out: Path, layout: str, settings: Settings) -> None
             fix=f"choose one that can hold it all: {', '.join(able)}" if able else None,
         )
     out = Path(os.path.abspath(out))  # noqa: PTH100 (resolve would follow a link in the last place)
-    _check_empty(out)
+    _check_place(out, settings)
     part = out.with_name(f".{out.name}.{secrets.token_hex(6)}.part")
     try:
         with storage_errors(out):
@@ -73,7 +75,13 @@ def export(dataset: Dataset, out: Path, layout: str, settings: Settings) -> None
         shutil.rmtree(part, ignore_errors=True)  # nothing is there any more when all went well
 
 
-def _check_empty(out: Path) -> None:
+def _check_place(out: Path, settings: Settings) -> None:
+    if source := source_round(out, settings):
+        raise DataError(
+            f"expected a folder outside the source {source}, which would take the exported images for its own",
+            where=str(out),
+            fix="name another --out",
+        )
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise DataError("expected a folder, got a file or a link", where=str(out), fix="name another --out")
     if out.is_dir() and any(out.iterdir()):

@@ -19,8 +19,17 @@ def stat_of(entry: os.stat_result) -> Stat:
     return entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns, entry.st_ino
 
 
-def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Relative path and stat of every file below a folder, sorted by path; hidden names are passed over."""
+def walk(folder: Path, *, but: Path | None = None) -> Iterator[tuple[str, os.stat_result]]:
+    """Relative path and stat of every file below a folder, sorted by path; hidden names are passed over.
+
+    Args:
+        folder: The folder.
+        but: A folder that is passed over as well, if it is below.
+
+    Raises:
+        DataError: When a folder cannot be listed.
+    """
+    passed = str(but.resolve()) if but else ""
     stack = [(str(folder), "")]
     found: list[tuple[str, os.stat_result]] = []
     while stack:
@@ -31,6 +40,8 @@ def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
                     if entry.name.startswith("."):
                         continue
                     if entry.is_dir(follow_symlinks=False):
+                        if passed and passed.endswith(entry.name) and os.path.realpath(entry.path) == passed:
+                            continue
                         stack.append((entry.path, f"{prefix}{entry.name}/"))
                     else:
                         found.append((prefix + entry.name, entry.stat(follow_symlinks=False)))
@@ -39,12 +50,13 @@ def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
     yield from sorted(found, key=lambda row: row[0])
 
 
-def fingerprint(sources: Sequence[Source], walked: dict[Path, str] | None = None) -> str:
+def fingerprint(sources: Sequence[Source], walked: dict[Path, str] | None = None, *, home: Path | None = None) -> str:
     """Digest of the names and stats of all files of all sources.
 
     Args:
         sources: Folders, or single files whose folder is taken as well (a CSV or JSON names images beside it).
         walked: Digests of folders that were walked before in the same run; new ones are added.
+        home: The home folder. It may be below a source, and every build writes to it.
 
     Raises:
         DataError: When a source is not there or cannot be listed.
@@ -57,7 +69,9 @@ def fingerprint(sources: Sequence[Source], walked: dict[Path, str] | None = None
         root = source.path if source.path.is_dir() else source.path.parent
         if root not in walked:
             # A name of bytes that are not UTF-8 cannot be JSON as it is.
-            names = ((os.fsencode(name).decode("utf-8", "backslashreplace"), stat) for name, stat in walk(root))
+            names = (
+                (os.fsencode(name).decode("utf-8", "backslashreplace"), stat) for name, stat in walk(root, but=home)
+            )
             walked[root] = digest_json([[name, *stat_of(stat)] for name, stat in names])
         rows.append([str(source.path), source.format, walked[root]])
     return digest_json(rows)

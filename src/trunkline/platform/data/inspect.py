@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from trunkline.core.types.dataset import Dataset, Finding, Sample, Severity
-from trunkline.platform.data.copies import labels_of
+from trunkline.platform.data.alike import Alike
+from trunkline.platform.data.copies import ends_of, labels_of
 
 IMBALANCE = 10
 """The largest class has so many times the images of the smallest."""
@@ -22,14 +23,45 @@ _DOUBT = 0.5  # the other label is likelier than not
 _UNLIKELY = 0.1  # and the given one is out of the question, so that a weak model does not doubt everything
 
 
-def look(dataset: Dataset, groups: np.ndarray) -> list[Finding]:
+def look(dataset: Dataset, alike: Alike) -> list[Finding]:
     """Findings on images and labels, before anything is fitted.
 
     Args:
         dataset: With its splits.
-        groups: Near-duplicate group of each sample, shape (n,).
+        alike: Near-duplicate groups of the n samples.
     """
-    return [*_shapes(dataset), *_alike(dataset, groups), *_balance(dataset)]
+    return [*_shapes(dataset), *_parted(dataset, alike), *_alike(dataset, alike.groups), *_balance(dataset)]
+
+
+def held_back(dataset: Dataset, frozen: Collection[str], tested: Dataset | None) -> list[Finding]:
+    """New images that are tested, and not learned from, as they are nearly the same as what the champion was tested on.
+
+    Args:
+        dataset: With its splits.
+        frozen: Digests of images that are never learned from.
+        tested: The data set that the champion was measured on; None without one.
+    """
+    known = {sample.image for sample in tested.samples} if tested else set()
+    new = [sample for sample in dataset.split("test") if sample.image in frozen and sample.image not in known]
+    if not new:
+        return []
+    count = _count(len(new), "new image is", "new images are")
+    text = f"{count} nearly the same as one that the champion was tested on, and tested as well, not learned from"
+    return [_finding("held-back", "info", text, new, labels_of(new[:_MOST]))]
+
+
+def _parted(dataset: Dataset, alike: Alike) -> Iterable[Finding]:
+    """Groups of near-duplicates that were too large to stay on one side of a split."""
+    rows = [np.nonzero(alike.wide == number)[0] for number in np.unique(alike.wide[alike.wide != alike.groups])]
+    if rows:
+        parts = sum(len(np.unique(alike.groups[own])) for own in rows)
+        several = [(at, [dataset.samples[row] for row in own]) for at, own in enumerate(rows)]
+        text = (
+            f"{sum(map(len, rows)):,} images are nearly the same in {_count(len(rows), 'group', 'groups')} of over a "
+            f"tenth of all, as frames of a fixed camera are; parted into {parts:,} at higher similarities, so that "
+            "the measured figures may be too good: bring a split by day or by camera"
+        )
+        yield _grouped("large-group", "warning", text, several)
 
 
 def _shapes(dataset: Dataset) -> Iterable[Finding]:
@@ -55,16 +87,23 @@ def _alike(dataset: Dataset, groups: np.ndarray) -> Iterable[Finding]:
     members: dict[int, list[Sample]] = defaultdict(list)
     for sample, group in zip(dataset.samples, groups.tolist(), strict=True):
         members[group].append(sample)
-    several = [same for same in members.values() if len(same) > 1]
+    several = [(group, same) for group, same in members.items() if len(same) > 1]
     if several:
-        samples = [sample for same in several for sample in same]
-        text = f"{len(samples)} images are nearly the same as another, in {_count(len(several), 'group', 'groups')}"
-        ends = np.cumsum([len(same) for same in several]).tolist()
-        yield _finding("near-duplicate", "info", f"{text}; a group is never parted by a split", samples, {"ends": ends})
-    torn = [sample for same in several if len({s.labels for s in same}) > 1 for sample in same]
+        count = _count(sum(len(same) for _, same in several), "image is", "images are")
+        text = f"{count} nearly the same as another, in {_count(len(several), 'group', 'groups')}"
+        yield _grouped("near-duplicate", "info", f"{text}; a group is never parted by a split", several)
+    torn = [(group, same) for group, same in several if len({s.labels for s in same}) > 1]
     if torn:
-        text = f"{len(torn)} images are nearly the same as one under another label"
-        yield _finding("same-picture-two-labels", "warning", text, torn, labels_of(torn[:_MOST]))
+        text = f"{sum(len(same) for _, same in torn):,} images are nearly the same as one under another label"
+        yield _grouped("same-picture-two-labels", "warning", text, torn)
+
+
+def _grouped(kind: str, severity: Severity, message: str, several: Sequence[tuple[int, Sequence[Sample]]]) -> Finding:
+    """A finding on groups of samples, which tells where each ends and what the pictures are labelled."""
+    rows = [(group, sample) for group, same in several for sample in same]
+    samples = [sample for _, sample in rows]
+    ends = ends_of([group for group, _ in rows[:_MOST]])
+    return _finding(kind, severity, message, samples, {"ends": ends, **labels_of(samples[:_MOST])})
 
 
 def _balance(dataset: Dataset) -> Iterable[Finding]:
@@ -131,7 +170,7 @@ def doubtful_sets(samples: Sequence[Sample], labels: Sequence[str], scores: np.n
     if not len(samples):
         return []
     has = np.array([[label in sample.labels for label in labels] for sample in samples])
-    rows: dict[int, list[str]] = defaultdict(list)
+    rows: dict[int, set[str]] = defaultdict(set)
     worst: Counter[int] = Counter()
     for column, label in enumerate(labels):
         with_it, without = scores[has[:, column], column], scores[~has[:, column], column]
@@ -140,15 +179,17 @@ def doubtful_sets(samples: Sequence[Sample], labels: Sequence[str], scores: np.n
         missed = ~has[:, column] & (scores[:, column] >= max(with_it.mean(), _DOUBT))
         extra = has[:, column] & (scores[:, column] <= min(without.mean(), 1 - _DOUBT))
         for row in np.nonzero(missed | extra)[0].tolist():
-            rows[row].append(f"{'lacks' if missed[row] else 'has'} {label}")
+            rows[row].add(label)
             worst[row] = max(worst[row], int(1000 * abs(float(scores[row, column]) - float(has[row, column]))))
     if not rows:
         return []
     order = sorted(rows, key=lambda row: (-worst[row], row))
     count = _count(len(order), "image are", "images are")
     text = f"the labels of {count} likely wrong, says the model without having seen them"
-    detail = {"doubts": [", ".join(rows[row]) for row in order[:_MOST]]}
-    return [_finding("label-likely-wrong", "warning", text, [samples[row] for row in order], detail)]
+    chosen = [samples[row] for row in order]
+    said = [", ".join(sorted({*samples[row].labels} ^ rows[row])) for row in order[:_MOST]]
+    detail = {"given": labels_of(chosen[:_MOST])["labels"], "said": said}
+    return [_finding("label-likely-wrong", "warning", text, chosen, detail)]
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -6,6 +6,7 @@ What was learned of a file is remembered with its stat in `HOME/intake/`, so tha
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from trunkline.core.digest import canonical_json, digest_bytes, digest_json
 from trunkline.core.errors import DataError
 from trunkline.core.files import write_atomic
-from trunkline.core.images import TooLargeError, decode
+from trunkline.core.images import TooLargeError, check_bytes, decode
 from trunkline.core.types.dataset import Box, Dataset, Finding, Sample
 from trunkline.core.types.scenario import Source
 from trunkline.platform.data.fingerprint import stat_of
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 _SAVE_EVERY = 2000
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_KINDS = {
+    "unreadable": ("cannot be read and was left out", "cannot be read and were left out"),
+    "absurd-size": ("is too large and was left out", "are too large and were left out"),
+}
+"""Why a file cannot be used, in words for one and for many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +48,39 @@ class _Seen:
     reason: str = ""
 
 
+def _memory_of(home: Path, folder: Path, max_pixels: int) -> Path:
+    return home / "intake" / f"{digest_json([str(folder), max_pixels])}.json"
+
+
+def source_round(place: Path, settings: Settings) -> Path | None:
+    """The folder that a place is in, or is, which images were taken in from before; None where there is none."""
+    real = place.resolve()
+    folders = (real, *real.parents)
+    memories = (_memory_of(settings.home, folder, settings.max_pixels) for folder in folders)
+    return next((folder for folder, memory in zip(folders, memories, strict=True) if memory.is_file()), None)
+
+
+def _seen(row: Any) -> _Seen | None:
+    """What was remembered of a file, or None where it is of another shape."""
+    try:
+        digest, width, height, kind, reason = row[1]
+    except (TypeError, ValueError, LookupError):
+        return None
+    texts, numbers = (digest, kind, reason), (width, height)
+    whole = all(isinstance(text, str) for text in texts) and all(isinstance(number, int) for number in numbers)
+    if not whole or not (_DIGEST.fullmatch(digest) if digest else kind in _KINDS):
+        return None
+    return _Seen(digest, width, height, kind, reason)
+
+
 class _Memory:
     """Path -> stat and what was seen; a file that changed is looked at again, once a run."""
 
     def __init__(self, home: Path, folder: Path, max_pixels: int) -> None:
-        self.path = home / "intake" / f"{digest_json([str(folder), max_pixels])}.json"
+        self.path = _memory_of(home, folder, max_pixels)
         try:
             rows = json.loads(self.path.read_bytes())
-        except (FileNotFoundError, ValueError):  # never made, or torn by something that is not us: read the files again
+        except (OSError, ValueError, RecursionError):  # never made, or torn by what is not us: read the files again
             rows = {}
         self.rows: dict[str, Any] = rows if isinstance(rows, dict) else {}
         self._unsaved = 0
@@ -57,10 +89,11 @@ class _Memory:
     def get(self, path: Path) -> _Seen | None:
         name = str(path)
         if name not in self._checked:
-            row = self.rows.get(name)
-            if row is None or row[0] != _stat(path):
+            row: Any = self.rows.get(name)
+            seen = _seen(row)
+            if seen is None or row[0] != _stat(path):
                 return None
-            self._checked[name] = _Seen(*row[1])
+            self._checked[name] = seen
         return self._checked[name]
 
     def put(self, path: Path, stat: list[int], seen: _Seen) -> None:
@@ -209,6 +242,7 @@ def _one(path: Path, max_pixels: int) -> _Looked:
     try:
         if not path.is_file():
             return _Looked(path, stat, _Seen(kind="unreadable", reason="not a file"))
+        check_bytes(path.stat().st_size)
         data = path.read_bytes()
         image = decode(data, max_pixels=max_pixels)
     except OSError as error:
@@ -247,11 +281,7 @@ def _lost_boxes(items: Sequence[Item], known: dict[Path, _Seen]) -> list[Finding
 
 def _quarantine(items: Sequence[Item], known: dict[Path, _Seen]) -> list[Finding]:
     findings = []
-    kinds = {
-        "unreadable": ("cannot be read and was left out", "cannot be read and were left out"),
-        "absurd-size": ("is too large and was left out", "are too large and were left out"),
-    }
-    for kind, (one, many) in kinds.items():
+    for kind, (one, many) in _KINDS.items():
         bad = [(item.name, known[item.path].reason) for item in items if known[item.path].kind == kind]
         if bad:
             count = f"1 file {one}" if len(bad) == 1 else f"{len(bad):,} files {many}"

@@ -11,52 +11,7 @@ import numpy as np
 from trunkline.core.types.dataset import Dataset, Finding, Sample
 from trunkline.core.types.features import FeatureTable
 from trunkline.core.types.scenario import Split
-
-SIMILAR = 0.98
-"""Cosine similarity of standardised pooled features over which two images are near-duplicates. On 1,799 pictures of
-rolled steel, which are alike as textures are, the most alike of different plates stay under it."""
-_BLOCK = 2048
-_LARGEST = 0.1  # a group of over a tenth of all images is a texture, not a set of copies: only its exact copies stay
-
-
-def near_duplicates(pooled: np.ndarray, images: Sequence[str], *, similar: float = SIMILAR) -> np.ndarray:
-    """Group number of each image, shape (n,); images of the same bytes or of nearly the same features share one.
-
-    Groups are the connected parts of "more alike than `similar`". A part that grows over a tenth of the images (and
-    over 20 of them) is taken apart again into exact copies.
-
-    Args:
-        pooled: Features of shape (n, d).
-        images: Digests of the n images.
-        similar: Cosine similarity.
-    """
-    n = len(pooled)
-    parent = np.arange(n)
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = int(parent[i])
-        return i
-
-    first: dict[str, int] = {}
-    for i, image in enumerate(images):
-        parent[i] = first.setdefault(image, i)
-    deviation = pooled.std(axis=0)
-    unit = (pooled - pooled.mean(axis=0)) / np.where(deviation > 1e-6, deviation, np.inf)
-    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-    for start in range(0, n, _BLOCK):
-        for other in range(start, n, _BLOCK):
-            alike = unit[start : start + _BLOCK] @ unit[other : other + _BLOCK].T > similar
-            for i, j in zip(*np.nonzero(alike), strict=True):
-                a, b = root(start + int(i)), root(other + int(j))
-                if a != b:
-                    parent[max(a, b)] = min(a, b)
-    groups = np.array([root(i) for i in range(n)])
-    sizes = Counter(groups.tolist())
-    copies = np.array([first[image] for image in images])
-    large = np.array([sizes[g] > max(20, _LARGEST * n) for g in groups.tolist()], bool)
-    return np.where(large, copies, groups)
+from trunkline.platform.data.copies import ends_of, labels_of
 
 
 def split(
@@ -64,8 +19,8 @@ def split(
 ) -> Dataset:
     """Put each image in "train" or "test".
 
-    A split that the data brings is respected; leaks in it are reported. `frozen` images (the champion's test set) are
-    never trained on, so that versions can be compared on it.
+    A split that the data brings is respected; leaks in it are reported. `frozen` images (the champion's test set, and
+    what is nearly the same) are never trained on, so that versions can be compared on it.
 
     Args:
         dataset: As the task sees it.
@@ -78,7 +33,7 @@ def split(
     side = {}
     if brought:
         side = {i: sample.split or "train" for i, sample in enumerate(dataset.samples)}
-        findings = _leaks(dataset, groups, side)
+        findings = _leaks(dataset, groups, side) + _learned_again(dataset, side, frozen)
     else:
         findings = []
         held = {int(groups[i]) for i, sample in enumerate(dataset.samples) if sample.image in frozen}
@@ -135,9 +90,22 @@ def _leaks(dataset: Dataset, groups: np.ndarray, side: dict[int, str]) -> list[F
     both = [m for m in _members(groups).values() if len({side[i] for i in m}) > 1]
     if not both:
         return []
-    samples = [dataset.samples[i] for m in both for i in m]
+    rows = [i for m in both for i in m]
+    samples = [dataset.samples[i] for i in rows]
     text = (
         f"{len(both)} groups of (nearly) the same pictures are in both the training and the test part that the data "
         "brings: the measured figures are too good"
     )
-    return [Finding.on("split-leak", "warning", text, samples)]
+    ends = ends_of([int(groups[i]) for i in rows])
+    return [Finding.on("split-leak", "warning", text, samples, {"ends": ends, **labels_of(samples)})]
+
+
+def _learned_again(dataset: Dataset, side: dict[int, str], frozen: Collection[str]) -> list[Finding]:
+    samples = [s for i, s in enumerate(dataset.samples) if side[i] == "train" and s.image in frozen]
+    if not samples:
+        return []
+    text = (
+        f"{len(samples):,} images of the training part that the data brings are (nearly) the same as images that the "
+        "champion was tested on: the comparison with it is too good"
+    )
+    return [Finding.on("frozen-leak", "warning", text, samples, labels_of(samples))]

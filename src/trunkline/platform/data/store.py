@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +13,33 @@ from trunkline.core.digest import digest_bytes
 from trunkline.core.errors import NotFoundError
 from trunkline.core.files import locked
 from trunkline.core.types.dataset import Box, Dataset, Finding, Sample
-from trunkline.platform.tables import exists, open_by_image, open_table, write_table
+from trunkline.platform.tables import (
+    DamagedTableError,
+    exists,
+    move_aside,
+    moved_on,
+    open_by_image,
+    open_table,
+    reading,
+    tidy,
+    write_table,
+)
 
 if TYPE_CHECKING:
     from trunkline.core.settings import Settings
 
+_LOG = logging.getLogger(__name__)
 _CHUNK_BYTES = 64 << 20
+_FULL_BYTES = 16 << 20
+"""A file of about as many bytes is never rewritten again; those of full chunks are larger."""
 _LONGEST = 150
 
 
 class ImageStore:
-    """`HOME/images.lance`: digest and file bytes; an image is kept once, whatever data sets it is in."""
+    """`HOME/images.lance`: digest and file bytes; an image is kept once, whatever data sets it is in.
+
+    Who appends holds a lock; who reads needs none: a reader stays with the version that it opened.
+    """
 
     def __init__(self, home: Path) -> None:
         self.path = home / "images.lance"
@@ -61,8 +78,7 @@ class ImageStore:
         import pyarrow as pa
 
         with locked(self._lock):
-            self._rows = None
-            rows = self._load()
+            rows = self._newest()
             fresh = {key: data for key, data in batch if key not in rows}
             if not fresh:
                 return
@@ -75,24 +91,50 @@ class ImageStore:
             self._table = write_table(self.path, table)
             for key in fresh:
                 rows[key] = len(rows)
+            size = sum(file.stat().st_size for file in (self.path / "data").iterdir())
+            if tidy(self._table, self.path, full=max(1, _FULL_BYTES * len(rows) // max(1, size))):
+                self._rows = None
+
+    def _newest(self) -> dict[bytes, int]:
+        """Rows as they are now; they are read again only when another process has written."""
+        rows = self._load()
+        if self._table is not None:
+            with reading(self.path):
+                newest = self._table.latest_version
+        if self._table is None or newest != self._table.version:
+            self._rows = None
+            rows = self._load()
+        return rows
 
     def read(self, images: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """Digest and file bytes of images, in the order asked for, a bounded number at a time.
 
         Raises:
             NotFoundError: On an image that is not kept here.
+            DamagedTableError: When its files are damaged; they are moved aside, so that `has` says what is missing.
         """
-        rows = self._load()
         for start in range(0, len(images), 256):
             part = images[start : start + 256]
-            missing = [image for image in part if bytes.fromhex(image) not in rows]
-            if missing:
-                raise NotFoundError("image", missing[0], ())
-            unique = sorted({rows[bytes.fromhex(image)] for image in part})
-            place = {row: i for i, row in enumerate(unique)}
-            data = self._table.take(unique, columns=["data"])["data"]
-            for image in part:
-                yield image, data[place[rows[bytes.fromhex(image)]]].as_py()
+            yield from zip(part, self._files(part), strict=True)
+
+    def _files(self, images: Sequence[str]) -> list[bytes]:
+        rows, table = self._load(), self._table
+        missing = [image for image in images if bytes.fromhex(image) not in rows]
+        if missing:
+            raise NotFoundError("image", missing[0], ())
+        wanted = [rows[bytes.fromhex(image)] for image in images]
+        unique = sorted(set(wanted))
+        place = {row: at for at, row in enumerate(unique)}
+        try:
+            with reading(self.path):
+                data = table.take(unique, columns=["data"])["data"]
+        except DamagedTableError as error:
+            self._rows = None
+            if moved_on(table):
+                return self._files(images)
+            move_aside(self.path, error)
+            raise
+        return [data[place[row]].as_py() for row in wanted]
 
 
 class DataStore:
@@ -110,17 +152,23 @@ class DataStore:
         return self.root / f"{safe}.lance"
 
     def names(self) -> list[str]:
-        """Names of all data sets, sorted."""
-        return sorted(
-            json.loads(open_table(path).schema.metadata[b"trunkline"])["name"]
-            for path in self.root.glob("*.lance")
-            if exists(path)
-        )
+        """Names of all data sets, sorted; what is damaged is warned of and left out."""
+        found = []
+        for path in self.root.glob("*.lance"):
+            try:
+                found.append(_name_in(path))
+            except DamagedTableError as error:
+                _LOG.warning("%s: %s; this data set cannot be read", path, error.message)
+        return sorted(found)
 
     def versions(self, name: str) -> list[int]:
         """Versions of a data set, from 1; empty when there is none of that name."""
         path = self._path(name)
-        return [v["version"] for v in open_table(path).versions()] if exists(path) else []
+        if not exists(path):
+            return []
+        table = open_table(path)
+        with reading(path):
+            return [v["version"] for v in table.versions()]
 
     def save(self, dataset: Dataset) -> Dataset:
         """Keep a data set under its name as the next version; the same content as the newest is not kept twice.
@@ -135,10 +183,9 @@ class DataStore:
 
         path = self._path(dataset.name)
         with locked(self.home / "locks" / "datasets.lock"):
-            if exists(path):
-                newest = self.load(dataset.name)
-                if newest.digest == dataset.digest:
-                    return newest
+            newest = self._newest(dataset.name, path)
+            if newest is not None and newest.digest == dataset.digest:
+                return newest
             meta = {
                 "name": dataset.name, "digest": dataset.digest, "format": dataset.format,
                 "labels": list(dataset.labels), "findings": [finding.to_json() for finding in dataset.findings],
@@ -158,19 +205,48 @@ class DataStore:
             version = write_table(path, table, overwrite=True).version
         return _with_version(dataset, version)
 
+    def _newest(self, name: str, path: Path) -> Dataset | None:
+        """The newest version, or None where there is none that can be read; then the next is made beside it."""
+        if not exists(path):
+            return None
+        try:
+            return self.load(name)
+        except DamagedTableError as error:
+            _LOG.warning("%s", error.message)
+        try:
+            _name_in(path)
+        except DamagedTableError as error:
+            move_aside(path, error)
+        return None
+
     def load(self, name: str, version: int | None = None) -> Dataset:
         """A data set by name; the newest version when none is given.
 
         Raises:
             NotFoundError: When there is no such name or version.
+            DamagedTableError: When its files are damaged.
         """
         path = self._path(name)
-        if not exists(path):
+        if not path.is_dir():
             raise NotFoundError("data set", name, self.names())
-        known = self.versions(name)
-        if version is not None and version not in known:
-            raise NotFoundError(f"version of data set {name!r}", str(version), map(str, known))
-        table = open_table(path, version)
+        try:
+            known = self.versions(name)
+            if version is not None and version not in known:
+                raise NotFoundError(f"version of data set {name!r}", str(version), map(str, known))
+            table = open_table(path, version)
+            with reading(path):
+                return self._dataset(table)
+        except DamagedTableError as error:
+            at = "" if version is None else f", version {version}"
+            raise DamagedTableError(
+                f"the data set {name!r}{at}: {error.message}",
+                where=str(path),
+                fix="copy the folder back from a backup, name another version, or make it anew: "
+                f"trunkline data import FOLDER --name {name}",
+            ) from error
+
+    @staticmethod
+    def _dataset(table: Any) -> Dataset:
         columns = table.to_table().to_pydict()
         meta = json.loads(columns["facts"][0])
         samples = tuple(
@@ -189,7 +265,7 @@ class DataStore:
             NotFoundError: When there is none.
         """
         name, at, version = ref.rpartition("@")
-        if at and version.isdigit():
+        if at and version.isascii() and version.isdigit() and len(version) < 10:  # `²` is a digit, and no number
             return self.load(name, int(version))
         return self.load(ref)
 
@@ -197,15 +273,35 @@ class DataStore:
         """The version of a data set that has a digest.
 
         Raises:
-            NotFoundError: When no version has it.
+            NotFoundError: When no version that can be read has it.
         """
-        known = []
-        for version in reversed(self.versions(name)):
-            dataset = self.load(name, version)
+        known: list[str] = []
+        try:
+            versions = self.versions(name)
+        except DamagedTableError as error:
+            _LOG.warning("data set %s: %s", name, error.message)
+            versions = []
+        for version in reversed(versions):
+            try:
+                dataset = self.load(name, version)
+            except DamagedTableError as error:
+                _LOG.warning("%s", error.message)
+                continue
             if dataset.digest == digest:
                 return dataset
             known.append(dataset.digest)
         raise NotFoundError(f"digest of data set {name!r}", digest, known)
+
+
+def _name_in(path: Path) -> str:
+    """Name of the data set in a table.
+
+    Raises:
+        DamagedTableError: When the table cannot even be opened.
+    """
+    table = open_table(path)
+    with reading(path):
+        return str(json.loads(table.schema.metadata[b"trunkline"])["name"])
 
 
 def _with_version(dataset: Dataset, version: int) -> Dataset:

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from trunkline.core.files import storage_errors
-from trunkline.platform.tables import lance_errors, open_by_image, write_table
+from trunkline.platform.tables import DamagedTableError, move_aside, moved_on, open_by_image, reading, tidy, write_table
 
 if TYPE_CHECKING:
     import numpy as np
 
-_FRAGMENTS = 64
-"""Small files that may gather before they are put together."""
 _FULL = 16_384
-"""Rows of a file that is never rewritten again: every row is rewritten once, however large the table grows."""
-_KEPT = timedelta(days=1)
-"""How long the small files stay: another process may still be reading them."""
+"""Rows of a file that is never rewritten again."""
 _LARGEST_HALF = 65_504.0
 _IN_MEMORY = 64 << 20
 """Bytes of a column that is kept in memory once it is read again: many scenarios are cut from the same images."""
@@ -95,17 +89,8 @@ class Column:
         for key in fresh:
             rows[key] = len(rows)
         self._all = None
-        self._tidy()
-
-    def _tidy(self) -> None:
-        """Put small files together, and remove those that were put together long ago."""
-        small = [f for f in self._table.get_fragments() if f.metadata.physical_rows < _FULL]
-        if len(small) <= _FRAGMENTS:
-            return
-        with storage_errors(self.path), lance_errors(self.path):
-            self._table.optimize.compact_files(target_rows_per_fragment=_FULL)
-            self._table.cleanup_old_versions(older_than=_KEPT)
-        self.refresh()  # Lance does not promise that rows keep their order
+        if tidy(self._table, self.path, full=_FULL):
+            self.refresh()
 
     def read(self, images: Sequence[str]) -> np.ndarray:
         """Features of images, in the order asked for.
@@ -115,6 +100,7 @@ class Column:
 
         Raises:
             KeyError: On an image that is not here.
+            DamagedTableError: When its files are damaged; they are moved aside, so that `has` says what is missing.
         """
         import numpy as np
 
@@ -127,7 +113,35 @@ class Column:
         missing = next((image for image, key in zip(images, keys, strict=True) if key not in rows), None)
         if missing is not None:
             raise KeyError(missing)
-        wanted = [rows[key] for key in keys]
+        try:
+            with reading(self.path):
+                return self._taken([rows[key] for key in keys])
+        except DamagedTableError as error:
+            newer = moved_on(self._table)
+            self.refresh()
+            if newer:
+                return self.read(images)
+            move_aside(self.path, error)
+            raise
+
+    def rows(self, images: Sequence[str]) -> np.ndarray:
+        """As `read`, but what is too large to be held is read when rows of it are asked for.
+
+        Raises:
+            KeyError: On an image that is not here.
+            DamagedTableError: When its files are damaged.
+        """
+        first = self.read(images[:1])
+        if first.nbytes * len(images) <= _IN_MEMORY:
+            return self.read(images)
+        missing = next((image for image in images if not self.has(image)), None)
+        if missing is not None:
+            raise KeyError(missing)
+        return cast("np.ndarray", _Rows(self, images, first.shape[1:]))
+
+    def _taken(self, wanted: Sequence[int]) -> np.ndarray:
+        import numpy as np
+
         if self._all is None and self._reads and self._bytes() <= _IN_MEMORY:
             self._all = self._values(self._table.to_table(columns=["values"]))
         self._reads += 1
@@ -146,3 +160,32 @@ class Column:
         shape = json.loads(self._table.schema.metadata[b"shape"])
         values: np.ndarray = table["values"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return values.reshape(table.num_rows, *shape)
+
+
+class _Rows:
+    """Stands in for the array that `Column.read` gives, in what heads use of it: shape, rows by index, and `take`."""
+
+    def __init__(self, column: Column, images: Sequence[str], shape: tuple[int, ...]) -> None:
+        self._column = column
+        self._images = tuple(images)
+        self.shape = (len(self._images), *shape)
+        self.ndim = len(self.shape)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        import numpy as np
+
+        rows = np.arange(len(self))[index]
+        found = self._column.read([self._images[row] for row in np.atleast_1d(rows)])
+        return found if np.ndim(rows) else np.asarray(found[0])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        import numpy as np
+
+        return np.asarray(self[:], dtype=dtype)
+
+    def take(self, rows: Sequence[int], axis: int = 0) -> np.ndarray:
+        """Some rows, in the order given, which are read when they are asked for."""
+        return self._column.rows([self._images[row] for row in rows])

@@ -160,7 +160,7 @@ class FeatureStore:
             images=tuple(images),
             pooled=columns["pooled"].read(images),
             trunk=self.trunk.card.digest,
-            dense={name: columns[name].read(images) for name in dense},
+            dense={name: columns[name].rows(images) for name in dense},
         )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trunkline.core.digest import canonical_json, digest_json, short
+from trunkline.core.errors import BundleError
 from trunkline.core.types.gate import GateCheck, GateReport
 from trunkline.core.types.scenario import Limit
 from trunkline.platform.line import gate, latency
@@ -19,6 +21,7 @@ from trunkline.platform.registry.versions import CHALLENGER, CHAMPION
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from trunkline.algorithms.trunks import Trunk
     from trunkline.core.types.bundle import Bundle
     from trunkline.core.types.dataset import Finding, Sample
     from trunkline.platform.line.job import Job
@@ -67,6 +70,7 @@ def finish(job: Job, registry: Registry, who: str) -> BuildResult:
         path = shop.settings.home / "bundles" / f"{bundle.digest}.tlb"
         dataset = shop.data.save(job.dataset)
     gated = replace(gated, report=report)
+    metrics = _metrics(job, gated, bundle)  # before the report, which can only show the CPU that was spent before it
     same = job.champion is not None and job.champion.digest == bundle.digest
     alias = None if same else alias_of(job, report)  # the champion, built again, stays what it is
     with shop.meter.station("report", costs):
@@ -75,17 +79,19 @@ def finish(job: Job, registry: Registry, who: str) -> BuildResult:
         version = registry.register(
             sealed,
             page,
-            metrics=_metrics(job, gated, bundle),
+            metrics=metrics,
             params=_params(job),
             promote=alias,
+            over=job.champion.version if job.champion else None,
             who=who,
             why=_why(job, alias),
         )
-    result = _result(job, gated, bundle, path, page)
+    job.overtaken = alias == CHAMPION != version.alias
     result = replace(
-        result,
+        _result(job, gated, bundle, path, metrics),
+        report=str(page),
         version=version.version,
-        alias=CHAMPION if same else alias or "",
+        alias=version.alias,
         dataset=f"{dataset.name}@{dataset.version}",
     )
     job.keep_result(result)
@@ -114,9 +120,10 @@ def measure(job: Job) -> Gated:
     if scenario.gates.get("champion") and job.champion is not None:
         checks.append(_against(job, measured, job.champion))
     if scenario.budget is not None:
-        spent = job.costs.cpu / 60
+        spent = job.costs.cpu_in_all / 60
         limit = Limit(op="<=", value=scenario.budget.cpu_minutes)
-        checks.append(gate.check("cpu_minutes", limit, spent, spent, spent, "CPU minutes up to the gate"))
+        note = "CPU minutes up to the gate, with those of stations that were finished before"
+        checks.append(gate.check("cpu_minutes", limit, spent, spent, spent, note))
     report = gate.report(measured, job.dataset.digest, checks)
     findings = (*job.dataset.findings, *_doubts(job, measured, rows))
     job.dataset = replace(job.dataset, findings=findings)
@@ -141,33 +148,53 @@ def _latency(job: Job, head: Any, rows: Sequence[int]) -> tuple[dict[str, float]
 
 def _against(job: Job, measured: Measured, version: ModelVersion) -> GateCheck:
     """The new head against the champion, both on the champion's own frozen test images."""
+    reference = f"the champion {short(version.digest)}"  # its number may be another one in another home
+    if job.champion_fault is not None:
+        return _incomparable(f"the bundle of {reference} is damaged or lost")
     champion = bundles.read(version.path)
-    reference = f"{version.ref} (champion)"
     frozen = job.champion_dataset(version)
     if frozen is None:
-        return GateCheck(
-            "champion", 0.0, 0.0, 0.0, "no-worse", "failed",
-            note=f"the test images of {reference} are not in this home, so the two cannot be compared",
-        )  # fmt: skip
+        return _incomparable(f"the test images of {reference} are not in this home")
     learned = {job.images[row] for row in job.rows("train")}
-    samples = [sample for sample in frozen.split("test") if sample.image not in learned]
-    if not samples or champion.task != job.scenario.task:
-        why = "is of another task" if samples else "was tested only on images that this data now brings to learn from"
-        return GateCheck("champion", 0.0, 0.0, 0.0, "no-worse", "failed", note=f"{reference} {why}")
-    old = gate.measure(champion.head, _table(job, samples, champion.trunk.digest, champion.task), _targets(samples))
-    new = gate.measure(measured.head, _table(job, samples, job.trunk.card.digest, job.scenario.task), _targets(samples))
-    return gate.champion_check(new, old, reference)
+    kept = [sample for sample in frozen.split("test") if sample.image not in learned]
+    samples, corrected = _newest(kept, job.dataset.samples)
+    if champion.task != job.scenario.task:
+        return _incomparable(f"{reference} is of another task")
+    if not samples:
+        return _incomparable(f"{reference} was tested only on images that this data now brings to learn from")
+    try:
+        trunk = job.shop.trunk_of(champion)
+    except BundleError:
+        return _incomparable(f"the trunk of {reference} is not on this machine, or does not go with it")
+    old = gate.measure(champion.head, _table(job, samples, trunk, champion.task), _targets(samples))
+    new = gate.measure(measured.head, _table(job, samples, job.trunk, job.scenario.task), _targets(samples))
+    made = gate.champion_check(new, old, reference)
+    if not corrected:
+        return made
+    were = "1 of them was" if corrected == 1 else f"{corrected} of them were"
+    return replace(made, note=f"{made.note}; {were} labelled otherwise then, and the newest labels count")
+
+
+def _incomparable(why: str) -> GateCheck:
+    return GateCheck("champion", math.nan, math.nan, math.nan, "no-worse", "failed", note=f"not compared: {why}")
+
+
+def _newest(frozen: Sequence[Sample], current: Sequence[Sample]) -> tuple[list[Sample], int]:
+    """Frozen samples with the labels that the same images have now, and how many of them changed."""
+    now = {sample.image: sample.labels for sample in current}
+    samples = [replace(sample, labels=now.get(sample.image, sample.labels)) for sample in frozen]
+    return samples, sum(new.labels != old.labels for new, old in zip(samples, frozen, strict=True))
 
 
 def _targets(samples: Sequence[Sample]) -> tuple[tuple[str, ...], ...]:
     return tuple(sample.labels for sample in samples)
 
 
-def _table(job: Job, samples: Sequence[Sample], trunk: str, task: str) -> Any:
+def _table(job: Job, samples: Sequence[Sample], trunk: Trunk, task: str) -> Any:
     """Features of a champion's test images, embedded when they are not there (another trunk, an older home)."""
     from trunkline.algorithms.heads import HEADS
 
-    store = job.shop.features(job.shop.trunk_of(trunk))
+    store = job.shop.features(trunk)
     images = [sample.image for sample in samples]
     return store.ensure(images, read=job.read_images, dense=HEADS.load(task)().dense)
 
@@ -201,6 +228,7 @@ def pack(job: Job, gated: Gated) -> tuple[bytes, GateReport]:
             for f in gated.findings
         ],
         "train_images": len(job.rows("train")),
+        "labels": job.scenario.labels.model_dump(mode="json"),  # `evaluate` sees other data as the model was taught
     }
     report, size = gated.report, 0.0
     while True:
@@ -262,12 +290,13 @@ def _params(job: Job) -> dict[str, Any]:
         "labels": len(job.dataset.labels),
         "dataset": short(job.dataset.digest),
         "rung": job.fitted.head.config.get("rung", ""),
+        "champion": job.champion.ref if job.champion else "",
         "operating_point": canonical_json(scenario.operating_point.model_dump(exclude_none=True)).decode(),
         "gates": canonical_json(scenario.gates).decode(),
     }
 
 
-def _result(job: Job, gated: Gated, bundle: Bundle, path: Path, page: Path) -> BuildResult:
+def _result(job: Job, gated: Gated, bundle: Bundle, path: Path, metrics: dict[str, float]) -> BuildResult:
     report = gated.report
     return BuildResult(
         scenario=job.scenario.name,
@@ -279,13 +308,13 @@ def _result(job: Job, gated: Gated, bundle: Bundle, path: Path, page: Path) -> B
         bundle=str(path),
         images=len(job.dataset.samples),
         classes=len(job.dataset.labels),
-        metrics=_metrics(job, gated, bundle),
+        format=job.dataset.format,
+        metrics=metrics,
         gates=[check.to_json() for check in report.checks],
         seconds=job.costs.wall_by_station(),
-        cpu_seconds=round(job.costs.cpu, 4),
+        cpu_seconds=metrics["cpu_seconds"],
         bundle_bytes=bundle.size,
         rung=str(job.fitted.head.config.get("rung", "")),
-        report=str(page),
         findings=[finding.to_json() for finding in gated.findings],
         intervals={name: list(pair) for name, pair in report.intervals.items()},
         worst=_worst(gated),

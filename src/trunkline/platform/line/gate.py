@@ -6,12 +6,14 @@ report says so: more test images would be needed to be sure either way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from trunkline.algorithms.metrics import Metrics, evaluate
-from trunkline.core.types.gate import GateCheck, GateReport
+from trunkline.algorithms.metrics.intervals import newcombe_paired, quantiles
+from trunkline.core.types.gate import NOT_MEASURED, PRIMARY, GateCheck, GateReport, said
 from trunkline.core.types.scenario import MACHINE_GATES, Limit, Scenario
 from trunkline.platform.engine.predictor import score
 
@@ -22,9 +24,8 @@ if TYPE_CHECKING:
     from trunkline.core.types.features import FeatureTable
     from trunkline.core.types.head import TrainedHead
 
-PRIMARY = {"classify": "accuracy", "multilabel": "f1_macro", "anomaly": "auroc"}
-"""The one figure that says how good a model of each task is; champions are compared by it."""
 _RESAMPLES = 1000
+_MUTE = "the model is unsure of every test image: it answers none of them itself; add pictures that show the difference"
 
 
 @dataclass(frozen=True)
@@ -53,25 +54,31 @@ def measure(head: TrainedHead, table: FeatureTable, targets: Sequence[tuple[str,
 def compare_paired(challenger: Measured, champion: Measured) -> tuple[float, float, float]:
     """Challenger's primary figure less the champion's on the same images, with a 95 % interval.
 
-    The interval is a paired bootstrap over images (Efron & Tibshirani 1993, ch. 13), seeded.
+    Shares of right answers have Newcombe's score interval for paired proportions, other figures a paired bootstrap over
+    images (Efron & Tibshirani 1993, ch. 13), seeded.
 
     Returns:
-        difference, low, high.
+        difference, low, high; NaN where the figure could not be measured.
     """
     import numpy as np
 
     name = PRIMARY[challenger.head.task]
     difference = challenger.metrics.values[name] - champion.metrics.values[name]
-    count = len(challenger.targets)
+    if math.isnan(difference):
+        return difference, difference, difference
     if challenger.head.task == "classify":
-        gain = _right(challenger).astype(float) - _right(champion)
-        picks = np.random.default_rng(0).integers(0, count, (_RESAMPLES, count))
-        drawn = gain[picks].mean(axis=1)
-    else:
-        rng = np.random.default_rng(0)
-        drawn = np.array([_resampled(challenger, champion, name, rng) for _ in range(_RESAMPLES // 10)])
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return difference, float(min(low, difference)), float(max(high, difference))
+        return difference, *_paired(_right(challenger), _right(champion))
+    new, old = _primary(challenger), _primary(champion)
+    rng = np.random.default_rng(0)
+    draws = (np.concatenate([rng.choice(rows, len(rows)) for rows in _strata(challenger)]) for _ in range(_RESAMPLES))
+    drawn = np.array([new(rows) - old(rows) for rows in draws])
+    return difference, *quantiles(drawn[np.isfinite(drawn)], difference)
+
+
+def _paired(challenger: np.ndarray, champion: np.ndarray) -> tuple[float, float]:
+    """Interval of the difference of two shares of the same n images, bool arrays of shape (n,)."""
+    pairs = (challenger & champion, challenger & ~champion, ~challenger & champion, ~challenger & ~champion)
+    return newcombe_paired(*(int(pair.sum()) for pair in pairs))
 
 
 def _right(measured: Measured) -> np.ndarray:
@@ -82,18 +89,43 @@ def _right(measured: Measured) -> np.ndarray:
     return np.array([measured.head.labels[b] in t for b, t in zip(best, measured.targets, strict=True)], dtype=bool)
 
 
-def _resampled(a: Measured, b: Measured, name: str, rng: np.random.Generator) -> float:
-    rows = rng.integers(0, len(a.targets), len(a.targets))
-    targets = tuple(a.targets[row] for row in rows)
-    first, second = (
-        evaluate(m.head.task, m.head.labels, m.scores.take(rows), targets, intervals=False).values[name] for m in (a, b)
-    )
-    return float(first - second)
+def _flawed(measured: Measured) -> np.ndarray:
+    """Whether each of n images is flawed, for `anomaly`."""
+    import numpy as np
+
+    return np.array([measured.head.labels[1] in target for target in measured.targets], bool)
+
+
+def _strata(measured: Measured) -> list[np.ndarray]:
+    """Rows that are drawn from each other: good and flawed images keep their numbers."""
+    import numpy as np
+
+    if measured.head.task != "anomaly":
+        return [np.arange(len(measured.targets))]
+    flawed = _flawed(measured)
+    return [np.nonzero(flawed)[0], np.nonzero(~flawed)[0]]
+
+
+def _primary(measured: Measured) -> Callable[[np.ndarray], float]:
+    """The primary figure by itself, on any rows of the test set: a thousand whole evaluations would take seconds."""
+    import numpy as np
+
+    from trunkline.algorithms.metrics.multilabel import f1_macro
+    from trunkline.algorithms.metrics.ranking import auroc
+
+    scores, labels = measured.scores, measured.head.labels
+    if measured.head.task == "anomaly":
+        flawed, raw = _flawed(measured), scores.probabilities[:, 1] if scores.anomaly is None else scores.anomaly
+        return lambda rows: auroc(raw[rows], flawed[rows])
+    truth: np.ndarray = np.array([[label in target for label in labels] for target in measured.targets], bool)
+    return lambda rows: f1_macro(truth[rows], scores.accepted[rows])
 
 
 def check(name: str, limit: Limit, value: float, low: float, high: float, note: str = "") -> GateCheck:
-    """One figure against its limit."""
+    """One figure against its limit; one that could not be measured (NaN) does not pass, and the note says so."""
     straddles = limit.holds(low) != limit.holds(high)
+    if math.isnan(value):
+        note = f"{NOT_MEASURED}: {note}" if note else NOT_MEASURED
     return GateCheck(
         name=name,
         value=value,
@@ -108,26 +140,35 @@ def check(name: str, limit: Limit, value: float, low: float, high: float, note: 
 
 
 def quality_checks(scenario: Scenario, measured: Measured) -> list[GateCheck]:
-    """The checks on answers; those on machine figures are made by the caller, who holds the figures."""
+    """The checks on answers; those on machine figures are made by the caller, who holds the figures.
+
+    A model that is unsure of every test image gives no answer of its own: it passes none of them, however right its
+    answers would have been.
+    """
     checks = []
+    mute = bool(measured.scores.unsure.all())
     for name in scenario.gates:
         limit = scenario.limit(name)
         if limit is None or name in MACHINE_GATES:
             continue
         value = measured.metrics.values[name]
         low, high = measured.metrics.intervals.get(name, (value, value))
-        checks.append(check(name, limit, value, low, high, measured.metrics.notes.get(name, "")))
+        made = check(name, limit, value, low, high, measured.metrics.notes.get(name, ""))
+        checks.append(replace(made, verdict="failed", note=_MUTE) if mute and name != "unsure_rate" else made)
     return checks
 
 
 def champion_check(challenger: Measured, champion: Measured, reference: str) -> GateCheck:
     """No-worse-than-champion, both measured on the champion's own frozen test set."""
     name = PRIMARY[challenger.head.task]
-    if "cannot be measured" in challenger.metrics.notes.get(name, ""):
+    if challenger.head.task == "anomaly" and not _flawed(challenger).any():
         return _by_rejects(challenger, champion, reference)
     difference, low, high = compare_paired(challenger, champion)
     before, now = champion.metrics.values[name], challenger.metrics.values[name]
     verdict = "passed" if difference >= 0 else "failed"
+    note = f"{name} {said(now)} against {said(before)} of {reference} on its {len(champion.targets)} frozen test images"
+    if math.isnan(difference):
+        note += f"; {challenger.metrics.notes.get(name, NOT_MEASURED)}"
     return GateCheck(
         name="champion",
         value=difference,
@@ -135,8 +176,8 @@ def champion_check(challenger: Measured, champion: Measured, reference: str) -> 
         high=high,
         limit="no-worse",
         verdict=verdict,  # type: ignore[arg-type]
-        evidence="thin" if low < 0 <= high and (low, high) != (0.0, 0.0) else "ok",
-        note=f"{name} {now:.4f} against {before:.4f} of {reference} on its {len(champion.targets)} frozen test images",
+        evidence="thin" if low < 0 <= high else "ok",
+        note=note,
     )
 
 
@@ -144,11 +185,12 @@ def _by_rejects(challenger: Measured, champion: Measured, reference: str) -> Gat
     """Where no faulty image is there to be found, the model that refuses fewer good ones is no worse."""
     name = "false_reject_rate"
     before, now = champion.metrics.values[name], challenger.metrics.values[name]
+    low, high = _paired(challenger.scores.accepted[:, 0], champion.scores.accepted[:, 0])
     return GateCheck(
         name="champion",
         value=before - now,
-        low=before - challenger.metrics.intervals[name][1],
-        high=before - challenger.metrics.intervals[name][0],
+        low=low,
+        high=high,
         limit="no-worse",
         verdict="passed" if now <= before else "failed",
         evidence="thin",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from trunkline.core.digest import canonical_json, digest_json
-from trunkline.core.errors import DataError, NotFoundError
+from trunkline.core.errors import BundleError, DataError, NotFoundError
 from trunkline.core.files import write_atomic
 from trunkline.platform.data.fingerprint import fingerprint
-from trunkline.platform.line.meter import Costs
+from trunkline.platform.line.meter import Costs, Spent
 from trunkline.platform.line.results import BuildResult, Listener
 from trunkline.platform.line.stations import RECIPE, StationStore
 
@@ -44,6 +44,9 @@ class Job:
         costs: What it has cost by station.
         embedded: Its images that the trunk really ran on.
         dead: It cannot be built; its error is with the line.
+        champion: The champion when its images were parted: the new model is compared with it, and may take its place.
+        champion_fault: Why the champion's bundle cannot be used; None where it can.
+        overtaken: Somebody else became champion meanwhile, so that the new model is the challenger.
     """
 
     def __init__(self, scenario: Scenario, shop: Workshop) -> None:
@@ -56,6 +59,8 @@ class Job:
         self.dataset: Dataset
         self.groups: np.ndarray
         self.champion: ModelVersion | None = None
+        self.champion_fault: BundleError | None = None
+        self.overtaken = False
         self._table: FeatureTable | None = None
         self._fitted: Fitted | None = None
 
@@ -77,7 +82,7 @@ class Job:
             {
                 "recipe": RECIPE,
                 "scenario": scenario.model_dump(mode="json"),
-                "sources": fingerprint(scenario.data, self.shop.walked),
+                "sources": fingerprint(scenario.data, self.shop.walked, home=settings.home),
                 "trunk": stamp(scenario.trunk, settings.home, where=self._where("trunk")),
                 "max_pixels": settings.max_pixels,
             }
@@ -93,11 +98,12 @@ class Job:
         path = self.shop.settings.home / "results" / f"{self._key}.json"
         try:
             known = BuildResult.from_json(json.loads(path.read_bytes()))
-            there = registry.find(f"{known.name}@{known.version}").digest == known.digest
+            version = registry.find(f"{known.name}@{known.version}")
+            files = [Path(known.bundle), Path(known.report)]
         except (FileNotFoundError, ValueError, TypeError, NotFoundError):  # never built, or not there any more
             return None
-        files = [Path(known.bundle), Path(known.report)]
-        return known.unchanged() if there and all(file.is_file() and file.stat().st_size for file in files) else None
+        there = version.digest == known.digest and all(file.is_file() and file.stat().st_size for file in files)
+        return replace(known.unchanged(), alias=version.alias) if there else None  # people move aliases
 
     def keep_result(self, result: BuildResult) -> None:
         """Remember the result for `unchanged`."""
@@ -114,7 +120,7 @@ class Job:
 
         scenario, shop = self.scenario, self.shop
         # Outside the costs: its export is done once a machine, not for this scenario.
-        self.trunk = shop.trunk(scenario.trunk, where=self._where("trunk"))
+        self.trunk = shop.trunk(scenario.trunk, where=self._where("trunk"), say=listener.message)
         with shop.meter.station("intake", self.costs):
             raw = shop.intake.take_in(
                 scenario.data,
@@ -147,12 +153,12 @@ class Job:
         """Digest and bytes of images."""
         return self.shop.images.read(images)
 
-    def pictures(self, images: Sequence[str]) -> list[tuple[str, Image.Image]]:
-        """Digest and decoded picture of images."""
+    def pictures(self, images: Sequence[str]) -> Iterator[tuple[str, Image.Image]]:
+        """Digest and decoded picture of images, one at a time: all of them together may not fit in memory."""
         from trunkline.core.images import decode
 
-        limit = self.shop.settings.max_pixels
-        return [(image, decode(data, max_pixels=limit)) for image, data in self.read_images(images)]
+        for image, data in self.read_images(images):
+            yield image, decode(data, max_pixels=self.shop.settings.max_pixels)
 
     @property
     def table(self) -> FeatureTable:
@@ -187,38 +193,52 @@ class Job:
         """Find near-duplicates, put images aside for the gate, and say what a person should look at."""
         import numpy as np
 
-        from trunkline.platform.data.inspect import look
-        from trunkline.platform.data.split import near_duplicates, split
+        from trunkline.platform.data.alike import near_duplicates
+        from trunkline.platform.data.inspect import held_back, look
+        from trunkline.platform.data.split import split
+        from trunkline.platform.line.kept import inspected_of
 
-        scenario, stations = self.scenario, self.shop.stations
-        with self.shop.meter.station("inspect", self.costs):
-            champion = registry.champion(scenario.name)
-            if champion is not None:  # its bundle is brought here first, where a server holds it
-                self.champion = replace(champion, path=registry.resolve(champion.ref))
-            frozen = self.frozen_images()
+        scenario, stations, meter = self.scenario, self.shop.stations, self.shop.meter
+        with meter.station("inspect", self.costs):
+            start = meter.cpu()
+            self._find_champion(registry)
+            tested = self.champion_dataset(self.champion) if self.champion and not self.champion_fault else None
             key = stations.key(
                 {
                     "dataset": self.dataset.digest,
                     "names": [sample.name for sample in self.dataset.samples],
                     "trunk": self.trunk.card.digest,
                     "split": scenario.split.model_dump(mode="json"),
-                    "frozen": sorted(frozen),
+                    "champion": tested.digest if tested else "",
                 }
             )
-            known = stations.get_json("inspect", key)
-            if known is None:
+            known = inspected_of(stations, key, images=len(self.images))
+            if known is not None:
+                self.costs.before += known["cpu_seconds"]
+            else:
                 with self.shop.blas.limit(len(self.images)):
-                    groups = near_duplicates(self.table.pooled, self.images)
-                parted = split(self.dataset, self.table, scenario.split, groups, frozen=frozen)
-                found = parted.findings[len(self.dataset.findings) :]
+                    alike = near_duplicates(self.table.pooled, self.images)
+                    frozen = self.frozen_images(tested) if tested else frozenset()
+                parted = split(self.dataset, self.table, scenario.split, alike.groups, frozen=frozen)
+                found = [*parted.findings[len(self.dataset.findings) :], *held_back(parted, frozen, tested)]
                 known = {
                     "splits": [sample.split for sample in parted.samples],
-                    "groups": groups.tolist(),
-                    "findings": [finding.to_json() for finding in (*found, *look(parted, groups))],
+                    "groups": alike.groups.tolist(),
+                    "findings": [finding.to_json() for finding in (*found, *look(parted, alike))],
+                    "cpu_seconds": meter.cpu() - start,
                 }
                 stations.put_json("inspect", key, known)
             self._part(known)
             self.groups = np.asarray(known["groups"], np.int64)
+
+    def _find_champion(self, registry: Registry) -> None:
+        """Look the champion up; its bundle is brought here, or mended, where a copy of it is kept."""
+        self.champion = registry.champion(self.scenario.name)
+        if self.champion is not None:
+            try:
+                registry.resolve(self.champion.ref)
+            except BundleError as error:
+                self.champion_fault = error
 
     def _part(self, known: dict[str, Any]) -> None:
         from trunkline.core.types.dataset import Finding
@@ -233,15 +253,35 @@ class Job:
                 raise DataError(
                     f"expected images to {purpose}, found none: all are in the other part",
                     where=self.scenario.name,
-                    fix="bring both a train and a test part, or neither: the line then splits the images itself",
+                    fix="bring both a train and a test part, or neither: the line then splits the images itself, which "
+                    "needs pictures that are not all nearly the same",
                 )
 
-    def frozen_images(self) -> frozenset[str]:
-        """Images of the champion's test set: they are never learned from."""
-        if self.champion is None:
-            return frozenset()
-        dataset = self.champion_dataset(self.champion)
-        return frozenset(sample.image for sample in dataset.split("test")) if dataset is not None else frozenset()
+    def frozen_images(self, tested: Dataset) -> frozenset[str]:
+        """Images that are never learned from: the champion's test set, and new ones that are nearly the same.
+
+        One that the champion learned from is dealt like any other: it is no nearer to the test set than it was then.
+
+        Args:
+            tested: The data set that the champion was measured on.
+        """
+        import numpy as np
+
+        from trunkline.platform.data.alike import near_any
+
+        frozen = {sample.image for sample in tested.split("test")}
+        new = set(self.images).difference(sample.image for sample in tested.samples)
+        if not new:
+            return frozenset(frozen)
+        gone = [image for image in sorted(frozen.difference(self.images)) if self.shop.images.has(image)]
+        pooled = self.table.pooled
+        if gone:  # not in the sources any more: what is there may be the same pictures, saved again
+            pooled = np.concatenate([pooled, self.features.ensure(gone, read=self.read_images).pooled])
+        images = (*self.images, *gone)
+        near = near_any(pooled, [row for row, image in enumerate(images) if image in frozen])
+        return frozenset(
+            frozen.union(image for image, is_near in zip(images, near, strict=True) if is_near and image in new)
+        )
 
     def champion_dataset(self, champion: ModelVersion) -> Dataset | None:
         """The data set that a champion was measured on, or None when this home does not have it."""
@@ -285,20 +325,29 @@ class Job:
 
     def load_fitted(self) -> bool:
         """Take the head from an earlier run on the same inputs; whether there is one."""
-        from trunkline.platform.line.kept import unpack_fitted
+        from trunkline.platform.line.kept import fitted_of
 
-        files = self.shop.stations.get("fit", self._fit_key)
-        if files is None:
+        known = fitted_of(
+            self.shop.stations,
+            self._fit_key,
+            kind=self.head_kind,
+            labels=self.dataset.labels,
+            channels={tap.name: tap.channels for tap in self.trunk.card.taps},
+            rows=len(self.rows("train")),
+        )
+        if known is None:
             return False
-        self._fitted = unpack_fitted(files)
+        self._fitted, cpu_seconds = known
+        self.costs.before += cpu_seconds
         return True
 
-    def keep_fitted(self, fitted: Fitted) -> None:
+    def keep_fitted(self, fitted: Fitted, spent: Spent) -> None:
         """Take the head, and keep it for a run that is started again."""
         from trunkline.platform.line.kept import pack_fitted
 
         self._fitted = fitted
-        self.shop.stations.put("fit", self._fit_key, pack_fitted(fitted))
+        self.costs.add("fit", spent)
+        self.shop.stations.put("fit", self._fit_key, pack_fitted(fitted, spent.cpu))
 
     @property
     def fitted(self) -> Fitted:

@@ -40,16 +40,15 @@ def write_overview(outcome: Outcome, settings: Settings, *, title: str, tasks: d
 
 
 def _row(result: BuildResult, folder: Path) -> OverviewRow:
-    from trunkline.platform.line.gate import PRIMARY
     from trunkline.platform.line.report.data import Figure, OverviewRow
 
-    figure = PRIMARY[result.task]
+    figure = result.figure
     value = result.metrics[figure]
     low, high = result.intervals.get(figure, (value, value))
     worst = result.worst or {}
     return OverviewRow(
         name=result.name,
-        status="passed" if result.gates_passed else "failed",
+        status="measured" if not result.gates else "passed" if result.gates_passed else "failed",
         task=result.task,
         measure=figure,
         figure=Figure(value, low, high),

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from trunkline.core.digest import json_ready
 from trunkline.core.errors import TrunklineError
+from trunkline.core.types.gate import NOTHING_ASKED, headline
 
 STATIONS = ("intake", "embed", "inspect", "fit", "gate", "pack", "report", "register")
 """In the order in which an image passes them."""
@@ -24,10 +25,13 @@ class BuildResult:
         status: "passed", "failed" (built, and a gate failed) or "unchanged" (nothing had to be done).
         digest: The bundle's digest.
         bundle: Path of the bundle file.
+        metrics: Figures by name; NaN (in JSON null) where one could not be measured.
         seconds: Wall seconds by station; a share by images where many scenarios went through together.
-        cpu_seconds: CPU seconds of all threads, shared likewise.
+        cpu_seconds: CPU seconds of all threads up to the sealed bundle, shared likewise: the one figure that the
+            registry, the report and the overview show as well. Writing the report and registering come after it.
         rung: The rung of the ladder that the model stands on.
         alias: What the version became: "champion", "challenger" or "".
+        format: Layouts in which the data came, as asked for or detected: "imagefolder".
         intervals: 95 % intervals of the metrics that have one.
         worst: Label and recall of the class that is found least; empty where there is none.
     """
@@ -50,6 +54,7 @@ class BuildResult:
     alias: str = ""
     report: str = ""
     dataset: str = ""
+    format: str = ""
     findings: list[dict[str, Any]] = field(default_factory=list)
     intervals: dict[str, list[float]] = field(default_factory=dict)
     worst: dict[str, Any] = field(default_factory=dict)
@@ -83,6 +88,18 @@ class BuildResult:
     @property
     def gates_passed(self) -> bool:
         return all(gate["verdict"] == "passed" for gate in self.gates)
+
+    @property
+    def verdict(self) -> str:
+        """For people: a model of which nothing was asked did not pass anything."""
+        if not self.gates:
+            return NOTHING_ASKED
+        return "passed" if self.gates_passed else "failed"
+
+    @property
+    def figure(self) -> str:
+        """Name of the figure that stands for the model in lists."""
+        return headline(self.task, self.metrics)
 
 
 def _figure(value: float | None) -> float:

@@ -6,6 +6,7 @@ the same command goes on where it was. An unchanged scenario is answered from it
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
@@ -15,7 +16,10 @@ from trunkline.core.errors import BusyError, InputError, StorageError, Trunkline
 from trunkline.core.files import locked
 from trunkline.platform.line.finish import finish
 from trunkline.platform.line.job import Job
+from trunkline.platform.line.kept import add_embedded, embed_seconds
+from trunkline.platform.line.meter import Spent
 from trunkline.platform.line.results import BuildResult, Listener, Outcome, Silent
+from trunkline.platform.line.stations import StationStore
 from trunkline.platform.line.workshop import Workshop
 from trunkline.platform.registry.registry import Registry
 
@@ -130,7 +134,9 @@ class Line:
             job.dead = True
 
     def _build(self, jobs: Sequence[Job]) -> Iterator[BuildResult]:
-        self.registry.warm()
+        if lost := self.registry.lost():  # before a new file is made
+            self.listener.message(str(lost))
+        self.shop.meter.aside(self.registry.warm)  # no scenario waits for it, or is charged for it
         for number, job in enumerate(jobs, 1):
             with self._survive(job):
                 job.intake(self.listener)
@@ -154,6 +160,7 @@ class Line:
             for job in chunk:
                 with self._survive(job):
                     job.inspect(self.registry)
+                    self._tell_of_champion(job)
             self.listener.advance("inspect", done + len(chunk), len(alive), "scenarios")
             self._fit([job for job in chunk if not job.dead])
             self.listener.advance("fit", done + len(chunk), len(alive), "heads")
@@ -161,6 +168,7 @@ class Line:
                 if not job.dead:
                     with self._survive(job):
                         result = finish(job, self.registry, self.who)
+                        self._tell_of_alias(job, result)
                         self.listener.finished(result)
                         yield result
                 job.release()
@@ -170,25 +178,47 @@ class Line:
     def _embed(self, jobs: Sequence[Job]) -> None:
         """Embed the images of many scenarios together, each image once, the trunk kept full."""
         images = list(dict.fromkeys(image for job in jobs for image in job.images))
-        store = jobs[0].features
-        missing = store.missing(images, dense=jobs[0].dense)
+        store, dense = jobs[0].features, jobs[0].dense
+        missing = store.missing(images, dense=dense)
         before = len(images) - len(missing)
         self.listener.advance("embed", before, len(images), "images")
-        if not missing:
-            return
-        with self.shop.meter.station("embed") as spent:
-            store.embed(
-                missing,
-                read=jobs[0].read_images,
-                dense=jobs[0].dense,
-                session=self.shop.session(jobs[0].trunk, dense=bool(jobs[0].dense)),  # the gate times the same one
-                progress=lambda done, _: self.listener.advance("embed", before + done, len(images), "images"),
-            )
+        spent = Spent()
+        known = StationStore.key({"trunk": jobs[0].trunk.card.digest, "dense": list(dense)})
+        if missing:
+            with self.shop.meter.station("embed") as spent:
+                store.embed(
+                    missing,
+                    read=jobs[0].read_images,
+                    dense=dense,
+                    session=self.shop.session(jobs[0].trunk, dense=bool(dense)),  # the gate times the same one
+                    progress=lambda done, _: self.listener.advance("embed", before + done, len(images), "images"),
+                )
+            add_embedded(self.shop.stations, known, spent.cpu, len(missing))
+        an_image = embed_seconds(self.shop.stations, known)
         wanted = set(missing)
         shares = [len(wanted.intersection(job.images)) for job in jobs]
         for job, share in zip(jobs, shares, strict=True):
-            job.costs.add("embed", spent.share(share / max(1, sum(shares))))
             job.embedded = share
+            job.costs.before += an_image * (len(job.images) - share)
+            if missing:
+                job.costs.add("embed", spent.share(share / max(1, sum(shares))))
+
+    def _tell_of_champion(self, job: Job) -> None:
+        """Say that a champion cannot be used; the build goes on, since it may be what puts it right."""
+        if job.champion is not None and job.champion_fault is not None:
+            self.listener.message(
+                f"{job.scenario.name}: the champion {job.champion.ref} cannot be used: {job.champion_fault}\n"
+                "  the build goes on; the new model cannot be compared with it, nor keep clear of its test images"
+            )
+
+    def _tell_of_alias(self, job: Job, result: BuildResult) -> None:
+        """Say that somebody moved the champion while its successor was built."""
+        if job.overtaken:
+            ref = f"{result.name}@{result.version}"
+            self.listener.message(
+                f"{result.name}: the champion was changed while version {result.version} was built; it waits as the "
+                f"challenger, `trunkline models promote {shlex.quote(ref)}` makes it the champion"
+            )
 
     @staticmethod
     def _fit_together(jobs: Sequence[Job]) -> Sequence[Fitted] | None:
@@ -208,13 +238,14 @@ class Line:
                 fitted = self._fit_together(waiting)
             if fitted is None:  # one of them cannot be fitted: each by itself tells which
                 for job in waiting:
-                    with self._survive(job), self.shop.meter.station("fit", job.costs):
-                        job.keep_fitted(job.head_kind.fit([job.fit_job()])[0])
+                    with self._survive(job):
+                        with self.shop.meter.station("fit") as spent:
+                            (one,) = job.head_kind.fit([job.fit_job()])
+                        job.keep_fitted(one, spent)
                 continue
             share = spent.share(1 / len(waiting))
             for job, one in zip(waiting, fitted, strict=True):
-                job.keep_fitted(one)
-                job.costs.add("fit", share)
+                job.keep_fitted(one, share)
 
 
 def _chunks(jobs: Sequence[Job]) -> Iterator[list[Job]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -13,7 +14,7 @@ from typing import Any
 from trunkline.core.digest import canonical_json, digest_json
 from trunkline.core.files import storage_errors
 
-RECIPE = 2
+RECIPE = 3
 """Part of every key. Raise it when a station computes something else from the same inputs."""
 
 
@@ -41,6 +42,16 @@ class StationStore:
             return {path.name: path.read_bytes() for path in folder.iterdir()}
         except FileNotFoundError:
             return None
+        except (NotADirectoryError, IsADirectoryError):  # not by us
+            self.drop(station, key)
+            return None
+
+    def drop(self, station: str, key: str) -> None:
+        """Remove an output that cannot be used, so that it is made again."""
+        folder = self.folder(station, key)
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            folder.unlink(missing_ok=True)
 
     def get_json(self, station: str, key: str) -> Any:
         """The `output.json` of an output, or None; one that cannot be read is removed, so that it is made again."""
@@ -48,10 +59,12 @@ class StationStore:
         if files is None:
             return None
         try:
-            return json.loads(files["output.json"])
-        except (KeyError, ValueError):  # a machine that lost its power may have kept the name and lost the bytes
-            shutil.rmtree(self.folder(station, key), ignore_errors=True)
-            return None
+            value = json.loads(files["output.json"])
+        except (KeyError, ValueError, RecursionError):  # a cut of power may have kept the name and lost the bytes
+            value = None
+        if value is None:
+            self.drop(station, key)
+        return value
 
     def put(self, station: str, key: str, files: Mapping[str, bytes]) -> None:
         """Keep an output; of two processes that finish the same one, the first wins.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trunkline.compute.chips.blas import Blas
 from trunkline.platform.data.intake import Intake
 from trunkline.platform.data.store import DataStore, ImageStore
 from trunkline.platform.engine.features import FeatureStore
+from trunkline.platform.engine.singles import single_ms
 from trunkline.platform.line.meter import Meter
 from trunkline.platform.line.stations import StationStore
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from trunkline.algorithms.trunks import Trunk, TrunkSession
     from trunkline.core.settings import Settings
+    from trunkline.core.types.bundle import Bundle
 
-_SINGLES = 24  # single images by which a trunk's latency is measured
 _TILES = 4096  # small pictures for contact sheets, 4 KB each
 
 
@@ -50,22 +50,27 @@ class Workshop:
         self._singles: dict[tuple[str, bool], list[float]] = {}
         self._tiles: dict[str, Image.Image] = {}
 
-    def trunk(self, spec: str, *, where: str | None = None) -> Trunk:
-        """The trunk of this name, or by its digest; exported on first use."""
+    def trunk(self, spec: str, *, where: str | None = None, say: Callable[[str], None] | None = None) -> Trunk:
+        """The trunk of this name, or by its digest; exported on first use, which `say` is told of."""
         from trunkline.algorithms.trunks import resolve
 
         if spec not in self._trunks:
-            self._trunks[spec] = resolve(spec, self.settings.home, where=where)
+            self._trunks[spec] = resolve(spec, self.settings.home, where=where, say=say)
         return self._trunks[spec]
 
-    def trunk_of(self, digest: str) -> Trunk:
-        """The trunk with this digest."""
-        from trunkline.algorithms.trunks import by_digest
+    def trunk_of(self, bundle: Bundle) -> Trunk:
+        """The trunk that a bundle's head reads.
+
+        Raises:
+            BundleError: When it is not on this machine, or the head does not fit it.
+        """
+        from trunkline.platform.registry.use import check_head, trunk_of
 
         for trunk in self._trunks.values():
-            if trunk.card.digest == digest:
+            if trunk.card.digest == bundle.trunk.digest:
+                check_head(bundle, trunk.card)
                 return trunk
-        return self._trunks.setdefault(digest, by_digest(digest, self.settings.home))
+        return self._trunks.setdefault(bundle.trunk.digest, trunk_of(bundle, self.settings.home))
 
     def features(self, trunk: Trunk) -> FeatureStore:
         """The features of a trunk."""
@@ -83,21 +88,10 @@ class Workshop:
         return self._sessions[key]
 
     def trunk_ms(self, trunk: Trunk, *, dense: bool) -> Sequence[float]:
-        """Milliseconds that the trunk takes on single images; measured once a run: it is the same for all models."""
-        import numpy as np
-
+        """Milliseconds that the trunk takes on single images; the same for all models on it."""
         key = (trunk.card.digest, dense)
         if key not in self._singles:
-            session = self.session(trunk, dense=dense)
-            side = trunk.card.size
-            image: Any = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-            session.embed([image])
-            times = []
-            for _ in range(_SINGLES):
-                start = time.perf_counter()
-                session.embed([image])
-                times.append(1e3 * (time.perf_counter() - start))
-            self._singles[key] = times
+            self._singles[key] = single_ms(trunk, self.settings, lambda: self.session(trunk, dense=dense), dense=dense)
         return self._singles[key]
 
     def tile(self, image: str, data: bytes) -> Image.Image:

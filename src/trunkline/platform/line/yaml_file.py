@@ -35,6 +35,8 @@ def documents(path: Path) -> list[tuple[yaml.Node, Any]]:
         ConfigError: When the file is missing, too large, not UTF-8 or not YAML.
     """
     try:
+        if path.exists() and not path.is_file():  # a named pipe would keep us waiting for ever
+            raise ConfigError("expected a scenario file, got what is no regular file", where=str(path))
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
@@ -90,6 +92,12 @@ class _Loader(Composer, SafeConstructor, Resolver):
             yield node, self.construct_document(node)
 
 
+# YAML 1.1 takes `1e-3` for text: there, a number with an exponent needs a point and the exponent's sign.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 def _yaml_error(path: Path, text: str, error: yaml.YAMLError) -> ConfigError:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
@@ -138,6 +146,8 @@ def field_error(path: Path, node: yaml.Node, error: ValidationError) -> ConfigEr
         loc = ["gates", name]
     if loc[:1] == ["data"] and kind.startswith("model"):
         message = "expected a folder or a file"
+    if kind.startswith(("finite_number", "float_", "greater_than", "less_than")):
+        message = f"expected a {'finite ' * (kind == 'finite_number')}number{_bounds(loc)}"
     line, child = _find(node, loc)
     where = f"{path}:{line}" + (": " + ".".join(str(part) for part in loc) if loc else "")
     if kind in _UNKNOWN:
@@ -163,6 +173,15 @@ def _fix(kind: str, loc: Sequence[Any], got: str, context: dict[str, Any]) -> st
     if kind == "literal_error":
         return _near(got, re.findall(r"'(.*?)'", context["expected"])) or "docs/scenario.md says what each means"
     return "docs/scenario.md lists every key"
+
+
+def _bounds(loc: Sequence[Any]) -> str:
+    """What a number may be, as " from 0 to 1" or " above 0 and below 1"; "" where every number goes."""
+    fields = _MODELS[str(loc[0])].model_json_schema()["properties"] if len(loc) > 1 else {}
+    field = fields.get(str(loc[-1]), {})
+    limits = {key: value for part in field.get("anyOf", [field]) for key, value in part.items()}
+    words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "and below"}
+    return "".join(f" {word} {limits[key]:.10g}" for key, word in words.items() if key in limits)
 
 
 def _short(text: str) -> str:

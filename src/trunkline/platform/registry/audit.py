@@ -113,7 +113,7 @@ class AuditLog:
         with locked(self._lock):
             lines = self._lines()
             at_end = self._wrong_at_end(lines)
-            data = self.path.read_bytes() if self.path.exists() else b""
+            data = self._data()
         wrong, before = [], _START
         for number, line in enumerate(lines, 1):
             try:
@@ -149,10 +149,14 @@ class AuditLog:
 
     def _lines(self) -> list[bytes]:
         """Whole lines, without their ends."""
-        try:
-            return self.path.read_bytes().split(b"\n")[:-1]
-        except FileNotFoundError:
-            return []
+        return self._data().split(b"\n")[:-1]
+
+    def _data(self) -> bytes:
+        with storage_errors(self.path):
+            try:
+                return self.path.read_bytes()
+            except FileNotFoundError:
+                return b""
 
     def _head(self) -> tuple[int, str]:
         try:
@@ -196,7 +200,7 @@ class AuditLog:
         """Whether `audit.head` is about the last line; reads only the log's end."""
         count, digest = self._head()
         try:
-            with self.path.open("rb") as stream:
+            with storage_errors(self.path), self.path.open("rb") as stream:
                 size = stream.seek(0, os.SEEK_END)
                 stream.seek(max(0, size - _TAIL))
                 tail = stream.read().split(b"\n")[:-1]

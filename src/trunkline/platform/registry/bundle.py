@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from trunkline.core.digest import canonical_json, digest_bytes, digest_json, short
+from trunkline.core.digest import canonical_json, digest_bytes, digest_json
 from trunkline.core.errors import BundleError
 from trunkline.core.types.bundle import SCHEMA, Bundle, Manifest, Override
 from trunkline.platform.registry.archive import LIMITS, MAX_BYTES, first_member, read_archive, write_archive
@@ -204,20 +204,6 @@ def read(source: Path | bytes, *, trusted: Collection[str] = (), where: str | No
         raise BundleError(error.message, where=where, fix=error.fix) from error
     except ValueError as error:
         raise BundleError(str(error), where=where, fix=_AGAIN) from error
-
-
-def check_trunk(bundle: Bundle, digest: str) -> None:
-    """Make sure that a bundle's head reads the features of this trunk.
-
-    Raises:
-        BundleError: When it was made for another one; both are named.
-    """
-    if bundle.trunk.digest != digest:
-        raise BundleError(
-            f"expected a model on trunk {short(digest)}, got one on {bundle.trunk.name} {short(bundle.trunk.digest)}",
-            where=bundle.name,
-            fix=f"use it with the trunk {bundle.trunk.name!r}, or build the model again on this one",
-        )
 
 
 def content_digest(members: Mapping[str, bytes]) -> str:

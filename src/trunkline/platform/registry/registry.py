@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import shutil
-import tempfile
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from trunkline.core.digest import short
 from trunkline.core.errors import BundleError, GateFailedError, NotFoundError, StorageError, TrunklineError
-from trunkline.core.files import locked, storage_errors, write_atomic
+from trunkline.core.files import locked, write_atomic
 from trunkline.platform.registry import bundle as bundles
 from trunkline.platform.registry import views
 from trunkline.platform.registry.audit import AuditLog, champions, check_words
 from trunkline.platform.registry.keys import signing_key, trusted_keys
 from trunkline.platform.registry.moves import Moves
 from trunkline.platform.registry.references import Reference, file_of, match, missing, pick
+from trunkline.platform.registry.shelf import Shelf
 from trunkline.platform.registry.tracking import BUNDLE_FILE, REPORT_FILE, Tracking
 from trunkline.platform.registry.versions import (
     ALIASES,
+    CHALLENGER,
     CHAMPION,
     ClientReads,
     ModelVersion,
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from trunkline.core.types.bundle import Bundle
 
 T = TypeVar("T")
+_NAMED = 12  # champions that one sentence names
 
 
 class Registry:
@@ -55,16 +54,13 @@ class Registry:
         self.audit = AuditLog(self.home)
         self._lock = self.home / "locks" / "registry.lock"
         self._moves = Moves(self.home, self.tracking, self.audit, self._of)
+        self._shelf = Shelf(self.folder, self.tracking)
         self._swept = False
 
     def warm(self) -> None:
-        """Import MLflow and make its tables in the background, so that the first `register` need not wait."""
-
-        def connect() -> None:
-            with contextlib.suppress(TrunklineError):  # raised again, where it matters, at the first use
-                self.tracking.client()
-
-        threading.Thread(target=connect, name="mlflow-warm", daemon=True).start()
+        """Import MLflow and make its tables, so that the first `register` need not wait; takes seconds."""
+        with contextlib.suppress(TrunklineError):  # raised again, where it matters, at the first use
+            self.tracking.client()
 
     def register(
         self,
@@ -74,6 +70,7 @@ class Registry:
         metrics: Mapping[str, float | None],
         params: Mapping[str, Any],
         promote: str | None = None,
+        over: int | Literal["any"] | None = "any",
         who: str = "unknown",
         why: str = "",
     ) -> ModelVersion:
@@ -88,6 +85,8 @@ class Registry:
             metrics: Every figure, those that depend on the machine too.
             params: What a person would search runs by.
             promote: "champion", "challenger" or None.
+            over: The version, or None, that must still be the champion when the new one shall take its place. Where a
+                person has promoted another one meanwhile, the new one becomes the challenger.
             who, why: For the audit log.
 
         Raises:
@@ -102,9 +101,13 @@ class Registry:
         bundle = bundles.read(data, trusted=trusted_keys(self.home), where=where)
         if promote is not None:
             self._allow(bundle.status, promote, bundle.name)
-        self._keep(bundle.digest, data)
+        self._shelf.keep(bundle.digest, data)
         with self._writing():
             version = self._register(bundle, report_html, metrics, params, who)
+            if promote == CHAMPION and over != "any":
+                present = self.champion(bundle.name)
+                if (present.version if present else None) not in (over, version.version):
+                    promote, why = CHALLENGER, f"{why}; the champion was changed while it was built"
             if promote is not None:
                 self._moves.move(version, promote, "promote", who, why)
             self.tracking.settle()
@@ -118,7 +121,7 @@ class Registry:
         """One version, or one bundle file: figures, gates, digests, signer, and its model's history."""
         path, version = self._look(ref)
         bundle = self._open(path, version)
-        metrics = self._metrics(version) or bundle.manifest.metrics
+        metrics = {**bundle.manifest.metrics, **self._metrics(version)}  # MLflow has no word for "not measured"
         return views.details(bundle, path, version, metrics, self.audit.entries(bundle.name))
 
     def compare(self, first: str, second: str) -> dict[str, Any]:
@@ -180,7 +183,23 @@ class Registry:
         found = [version for version in picked if version is not None]
         if not found:
             raise NotFoundError("model", ref, names)
-        return [(self._file(version), version) for version in found]
+        return [(version.path, version) for version in found]
+
+    def lost(self) -> StorageError | None:
+        """What to tell somebody whose MLflow file was removed while the audit log names champions."""
+        database = self.tracking.database
+        if database is None or database.exists():
+            return None
+        told = {entry.model: entry for entry in self.audit.entries() if entry.alias == CHAMPION and entry.new}
+        if not told:
+            return None
+        named = ", ".join(f"{entry.model}@{entry.new}" for entry in list(told.values())[:_NAMED])
+        more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+        return StorageError(
+            f"this file is gone, and with it all versions; by the audit log these were champions: {named}{more}",
+            where=str(database),
+            fix=f"put a copy of it back; else build again, which begins with version 1 ({self.folder} has the bundles)",
+        )
 
     def champion(self, name: str) -> ModelVersion | None:
         """The champion of a model, or None."""
@@ -205,7 +224,7 @@ class Registry:
         """
         check_words(who, why)
         version = self.find(ref)
-        path = self._file(version)
+        path = version.path
         status = self._open(path, version).status  # signed; the tag in MLflow can be edited
         self._allow("" if override else status, alias, version.ref)
         with self._writing():
@@ -269,54 +288,16 @@ class Registry:
             if not path.is_file():
                 raise BundleError("no such bundle file", where=ref, fix="name a .tlb file, or NAME[@VERSION|@ALIAS]")
             return path, None
-        version = self.find(ref)
-        return self._file(version), version
-
-    def _file(self, version: ModelVersion) -> Path:
-        """The bundle in the home, brought from the tracking server when it is not there."""
-        if not version.path.exists():
-            with storage_errors(self.folder):
-                self.folder.mkdir(parents=True, exist_ok=True)
-                part = Path(tempfile.mkdtemp(prefix=".fetch-", dir=self.folder))
-            try:
-                data = bundles.load(self.tracking.fetch(version.run, BUNDLE_FILE, part))
-                self._same(bundles.read(data, where=version.ref), version)
-                write_atomic(version.path, data)
-            except StorageError as error:
-                raise BundleError(
-                    f"its file is gone, and MLflow cannot give it: {error.message}",
-                    where=version.ref,
-                    fix=f"put the file back as {version.path}, or build the model again",
-                ) from error
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
-        return version.path
+        try:
+            version = self.find(ref)
+        except NotFoundError as error:
+            raise self.lost() or error from None
+        return version.path, version
 
     def _open(self, path: Path, version: ModelVersion | None, trusted: Collection[str] | None = None) -> Bundle:
         """Read a bundle; `version` is what it must be, None for a file that is looked at by itself."""
-        bundle = bundles.read(path, trusted=trusted_keys(self.home) if trusted is None else trusted)
-        if version is not None:
-            self._same(bundle, version)
-        return bundle
-
-    @staticmethod
-    def _same(bundle: Bundle, version: ModelVersion) -> None:
-        if bundle.digest != version.digest:
-            raise BundleError(
-                f"expected the bundle {short(version.digest)} that was registered, got {short(bundle.digest)}",
-                where=version.ref,
-                fix=f"put the right file back as {version.path}, or build the model again",
-            )
-
-    def _keep(self, digest: str, data: bytes) -> None:
-        """Put a bundle into the home; one that was damaged there is mended by it."""
-        kept = self.folder / f"{digest}.tlb"
-        try:
-            whole = bundles.read(kept).digest == digest
-        except BundleError:
-            whole = False
-        if not whole:
-            write_atomic(kept, data)
+        trusted = trusted_keys(self.home) if trusted is None else trusted
+        return bundles.read(path, trusted=trusted) if version is None else self._shelf.open(version, trusted)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

@@ -184,7 +184,10 @@ class Tracking:
         return int(version.version), run_id
 
     def _place(self, client: Any, run: Any, artifact: str, path: Path) -> None:
-        """Put a file among a run's artifacts: a link where both are on this disk, else a copy."""
+        """Put a file among a run's artifacts: a link where both are on this disk, else a copy.
+
+        A bundle is always copied: what damages the one in the home must not reach this one.
+        """
         folder = _local(run.info.artifact_uri)
         if folder is None:
             with _named(path, artifact) as named:
@@ -192,10 +195,11 @@ class Tracking:
             return
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(path, folder / artifact)
-            except OSError:
-                shutil.copyfile(path, folder / artifact)
+            if artifact != BUNDLE_FILE:
+                with contextlib.suppress(OSError):
+                    os.link(path, folder / artifact)
+                    return
+            shutil.copyfile(path, folder / artifact)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Make an alias name a version."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from trunkline.core.digest import short
-from trunkline.core.errors import BundleError, InputError, NotFoundError
+from trunkline.core.errors import BundleError, InputError
 from trunkline.platform.engine.predictor import Model, Predictor
-from trunkline.platform.registry.bundle import check_trunk
 from trunkline.platform.registry.registry import Registry
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trunkline.algorithms.trunks import Trunk
+    from trunkline.algorithms.trunks import Trunk, TrunkCard
     from trunkline.core.settings import Settings
     from trunkline.core.types.bundle import Bundle
     from trunkline.core.types.observation import Observation, Reading
@@ -30,14 +27,14 @@ def predictors(ref: str, settings: Settings, *, warn: Callable[[str], None]) -> 
     Args:
         ref: A bundle file, or NAME[@VERSION|@ALIAS]; NAME may hold `*` and `?`.
         settings: The home, threads, batch size, runtime.
-        warn: Told of each model whose gate failed or whose signer is not known.
+        warn: Told of each model whose gate failed or whose signer is not known, and before a trunk is made ready.
 
     Returns:
         Predictors in the order in which their trunks are first needed; each holds its models in the order of names.
 
     Raises:
         NotFoundError: When nothing matches, with near names.
-        BundleError: When a bundle was changed, its trunk is not on this machine, or the one here is another.
+        BundleError: When a bundle was changed, its trunk is not on this machine, or its head does not fit the trunk.
     """
     models: dict[str, list[Model]] = {}
     trunks: dict[str, Trunk] = {}
@@ -45,8 +42,10 @@ def predictors(ref: str, settings: Settings, *, warn: Callable[[str], None]) -> 
         for sentence in bundle.warnings:
             warn(sentence)
         digest = bundle.trunk.digest
-        if digest not in trunks:
-            trunks[digest] = trunk_of(bundle, settings.home)
+        if digest in trunks:
+            check_head(bundle, trunks[digest].card)
+        else:
+            trunks[digest] = trunk_of(bundle, settings.home, say=warn)
         models.setdefault(digest, []).append(Model(bundle.digest, bundle.head, bundle.name))
     return [Predictor(same, trunks[digest], settings) for digest, same in models.items()]
 
@@ -67,31 +66,42 @@ def observe(opened: Sequence[Predictor], readings: Iterable[Reading]) -> Iterato
             yield from sorted(said, key=lambda pair: pair[0].name)
 
 
-def trunk_of(bundle: Bundle, home: Path) -> Trunk:
+def trunk_of(bundle: Bundle, home: Path, *, say: Callable[[str], None] | None = None) -> Trunk:
     """The trunk that a bundle's head reads: one of this home, or a built-in one, exported on first use.
 
-    Raises:
-        BundleError: When it is not on this machine, saying what to bring, or the one of its name is another.
-    """
-    from trunkline.algorithms.trunks import TRUNKS, resolve
+    Args:
+        bundle: The model.
+        home: The home folder.
+        say: Told before an export, which takes a while.
 
-    wanted = bundle.trunk
-    reason = ""
-    with contextlib.suppress(NotFoundError):  # not in this home
-        return resolve(wanted.digest, home)
-    if wanted.name in TRUNKS.targets:  # never a path that a bundle names
-        try:
-            trunk = resolve(wanted.name, home)
-        except InputError as error:
-            reason = f" ({error.message})"
-        else:
-            check_trunk(bundle, trunk.card.digest)
-            return trunk
-    raise BundleError(
-        f"the trunk {wanted.name} {short(wanted.digest)} is not on this machine{reason}",
-        where=bundle.name,
-        fix=f"copy the folder trunks/{wanted.digest} from the home where the model was built into {home / 'trunks'}",
-    )
+    Raises:
+        BundleError: When it is not on this machine, saying what to bring, or the head does not fit it.
+    """
+    from trunkline.algorithms.trunks import by_digest
+
+    try:
+        trunk = by_digest(bundle.trunk.digest, home, name=bundle.trunk.name, say=say)
+    except InputError as error:
+        raise BundleError(error.message, where=bundle.name, fix=error.fix) from error
+    check_head(bundle, trunk.card)
+    return trunk
+
+
+def check_head(bundle: Bundle, card: TrunkCard) -> None:
+    """Make sure that a bundle's head answers on the features of its trunk.
+
+    Raises:
+        BundleError: When its weights or settings are of another shape.
+    """
+    from trunkline.algorithms.heads import HEADS
+    from trunkline.algorithms.heads.base import check
+
+    try:
+        check(HEADS.load(bundle.task)(), bundle.head, {tap.name: tap.channels for tap in card.taps})
+    except ValueError as error:
+        raise BundleError(
+            f"head.safetensors: {error}", where=bundle.name, fix="build the model again, or ask whoever signed it"
+        ) from error
 
 
 def _batches(readings: Iterable[Reading], count: int) -> Iterator[list[Reading]]:

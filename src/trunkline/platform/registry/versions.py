@@ -10,14 +10,16 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from trunkline.core.types.scenario import GATE_NAMES
+from trunkline.core.types.gate import headline, said
 
 if TYPE_CHECKING:
     from trunkline.core.types.bundle import Bundle
@@ -40,7 +42,7 @@ class ModelVersion:
         path: Its file in the home folder.
         task: "classify", ...
         status: "passed", "failed" or "overridden".
-        figure: The task's main figure, as "accuracy 0.998".
+        figure: The figure that stands for it, as "accuracy 0.9980", or "... not measured".
         bundle_bytes: Size of the bundle.
         run: MLflow's run.
         created: UTC, ISO 8601.
@@ -62,6 +64,11 @@ class ModelVersion:
     @property
     def ref(self) -> str:
         return f"{self.name}@{self.version}"
+
+    @property
+    def alias(self) -> str:
+        """The first of our aliases that names it, or ""."""
+        return next((alias for alias in ALIASES if alias in self.aliases), "")
 
 
 class Reads(Protocol):
@@ -100,12 +107,27 @@ class SqliteReads:
         if not self.database.exists():
             yield lambda *_: []
             return
-        address = f"{self.database.absolute().as_uri()}?mode=ro"
         try:
-            with contextlib.closing(sqlite3.connect(address, uri=True, timeout=20)) as connection:
+            with self._connect() as connection:
                 yield lambda sql, *values: connection.execute(sql, values).fetchall()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, OSError) as error:
             raise UnknownTablesError(str(error)) from error
+
+    @contextlib.contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        with contextlib.ExitStack() as opened:
+            try:
+                connection = opened.enter_context(_connected(self.database))
+            except sqlite3.OperationalError as error:
+                if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
+                    raise
+                # SQLite needs a file beside a write-ahead log even to read: a copy, where this disk cannot be written.
+                folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="trunkline-")))
+                for path in (self.database, self.database.with_name(f"{self.database.name}-wal")):
+                    with contextlib.suppress(FileNotFoundError):
+                        shutil.copyfile(path, folder / path.name)
+                connection = opened.enter_context(_connected(folder / self.database.name))
+            yield connection
 
     def names(self) -> list[str]:
         query = (
@@ -199,6 +221,15 @@ class ClientReads:
         return {key: value if math.isfinite(value) else None for key, value in sorted(values.items())}
 
 
+@contextlib.contextmanager
+def _connected(path: Path) -> Iterator[sqlite3.Connection]:
+    """A database, open for reading and known to be readable."""
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(address, uri=True, timeout=20)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        yield connection
+
+
 def _pages(ask: Callable[..., Any], *query: str) -> Iterator[Any]:
     """Every row that MLflow has for a query, page by page."""
     token = None
@@ -243,13 +274,12 @@ def version_of(
 
 def tags(bundle: Bundle, who: str) -> tuple[dict[str, str], dict[str, str]]:
     """Tags of the run (everything it came from) and of the version (what lists show)."""
-    main = GATE_NAMES[bundle.task][0] if bundle.task in GATE_NAMES else ""
-    value = bundle.manifest.metrics.get(main)
+    main = headline(bundle.task, bundle.manifest.metrics)
     shown = {
         "digest": bundle.digest,
         "task": bundle.task,
         "status": bundle.status,
-        "figure": f"{main} {value:.4f}" if value is not None else "",
+        "figure": f"{main} {said(bundle.manifest.metrics.get(main))}" if main else "",
         "bytes": str(bundle.size),
     }
     lineage = {

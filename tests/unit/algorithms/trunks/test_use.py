@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from trunkline.algorithms.trunks import open_trunk, resolve, use
+from trunkline.core.errors import ConfigError
 from trunkline.core.settings import Settings
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
@@ -32,14 +33,22 @@ def test_auto_asks_which_runtime_is_the_faster_one(home: Path, monkeypatch: pyte
 
     def choose(model: Path, **options: Any) -> str:
         asked.append({"model": model, **options})
-        return "fake"
+        return "onnxruntime"
 
     monkeypatch.setattr(use, "choose", choose)
     session = open_trunk(trunk, Settings(home=home, threads=3, batch=5), dense=True)
-    assert (session.runtime, session.embed(list(PICTURES))["pooled"].shape) == ("fake", (3, 16))
+    assert (session.runtime, session.embed(list(PICTURES))["pooled"].shape) == (
+        "onnxruntime", (3, trunk.card.width),
+    )  # fmt: skip
     assert asked == [
         {
             "model": trunk.path(), "key": trunk.card.digest, "side": 32, "home": home, "threads": 3, "batch": 5,
             "wanted": "auto",
         }
     ]  # fmt: skip
+
+
+def test_made_up_numbers_are_refused_for_a_real_trunk(home: Path) -> None:
+    trunk = resolve("test-trunk", home)
+    with pytest.raises(ConfigError, match="expected a runtime that runs the trunk, got 'fake'"):
+        open_trunk(trunk, Settings(home=home, runtime="fake"))

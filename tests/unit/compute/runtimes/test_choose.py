@@ -15,7 +15,7 @@ import pytest
 from trunkline.compute.runtimes import MEASURED, RUNTIMES
 from trunkline.compute.runtimes import choose as module
 from trunkline.compute.runtimes.choose import choose, measure, prefer
-from trunkline.core.errors import InputError, NotFoundError
+from trunkline.core.errors import InputError, NotFoundError, StorageError
 
 SPEEDS = {"openvino": 10.0, "onnxruntime": 30.0}
 MACHINE = {"cpu": "a", "cores": 2}
@@ -47,6 +47,17 @@ def test_is_measured_once_and_remembered(measured: list[Path], home: Path) -> No
             "facts": {"machine": MACHINE, "graph": "0" * 64, "threads": 2, "batch": 16},
         }
     ]  # fmt: skip
+
+
+def test_a_home_that_can_only_be_read_is_measured_each_time(
+    measured: list[Path], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> Any:
+        raise StorageError("this disk cannot be written, only read", where=str(path))
+
+    monkeypatch.setattr(module, "locked", refused)
+    assert [choose(Path("net"), home=home, **ASKED) for _ in range(2)] == ["onnxruntime"] * 2
+    assert (len(measured), home.exists()) == (2, False)
 
 
 def test_two_at_once_measure_once(measured: list[Path], home: Path) -> None:

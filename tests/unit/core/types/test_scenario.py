@@ -136,6 +136,7 @@ def test_every_gate_of_a_task_can_be_asked_for(task: str) -> None:
         ({"gates": {"auroc": ">= 0.9"}}, "gates.auroc: no such gate for classify; anomaly knows it; known here: accu"),
         ({"gates": {"speed": ">= 0.9"}}, "gates.speed: no such gate for classify; known here: accuracy, recall_min"),
         ({"gates": {"accuracy": "high"}}, "gates.accuracy: expected a limit such as '>= 0.99' or '<= 20', got 'high'"),
+        ({"split": {"test": 0.51}}, "expected at most 0.5, got 0.51; at least half of each label is learned from"),
         ({"gates": {"champion": "better"}}, "gates.champion: expected 'no-worse', got 'better'"),
         ({"operating_point": {"recall": 0.9, "precision": 0.9}}, "at most one operating point, got recall and prec"),
         ({"operating_point": {"recall": 1.1}}, "Input should be less than or equal to 1"),

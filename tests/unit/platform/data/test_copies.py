@@ -22,7 +22,9 @@ def test_copies_of_one_label_count_once() -> None:
         [sample("1", "a"), sample("1", "a", name="copy.png"), sample("2", "b")], together=False
     )
     assert kept == [sample("1", "a"), sample("2", "b")]
-    assert [(f.kind, f.severity, f.names) for f in findings] == [("duplicate", "info", ("copy.png",))]
+    assert [(f.kind, f.severity, f.names, f.detail) for f in findings] == [
+        ("duplicate", "info", ("copy.png",), {"labels": ["a"], "of": ["1.png"]})
+    ]
 
 
 def test_copies_of_two_labels_are_left_out_and_shown() -> None:
@@ -32,7 +34,7 @@ def test_copies_of_two_labels_are_left_out_and_shown() -> None:
     assert kept == [sample("2", "b")]
     (found,) = findings
     assert (found.kind, found.names, found.detail) == (
-        "same-picture-two-labels", ("1.png", "other.png"), {"labels": ["a", "b"]},
+        "same-picture-two-labels", ("1.png", "other.png"), {"labels": ["a", "b"], "ends": [2]},
     )  # fmt: skip
 
 

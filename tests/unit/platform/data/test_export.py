@@ -11,7 +11,9 @@ from trunkline.core.digest import digest_bytes
 from trunkline.core.errors import DataError, NotFoundError, StorageError
 from trunkline.core.settings import Settings
 from trunkline.core.types.dataset import Box, Dataset, Sample
+from trunkline.core.types.scenario import Source
 from trunkline.platform.data.export import export
+from trunkline.platform.data.intake import take_in
 from trunkline.platform.data.store import ImageStore
 
 
@@ -111,6 +113,18 @@ def test_nothing_is_written_over(case: str, settings: Settings, pictures: Any, t
     with pytest.raises(DataError, match=r"expected an? (empty )?folder") as caught:
         export(made, out, "imagefolder", settings)
     assert (caught.value.where, sorted(out.parent.rglob("*"))) == (str(out), before)
+
+
+def test_nothing_is_written_into_a_source(settings: Settings, pictures: Any, tmp_path: Path) -> None:
+    source = pictures.folder(tmp_path / "source", count=1)
+    made = take_in([Source(path=source)], settings, name="parts")
+    before = sorted(tmp_path.rglob("*"))
+    for out in (source / "out", source / "a" / "b" / "out"):
+        with pytest.raises(DataError, match="expected a folder outside the source") as caught:
+            export(made, out, "imagefolder", settings)
+        assert (caught.value.where, str(source) in caught.value.message) == (str(out), True)
+    assert sorted(tmp_path.rglob("*")) == before
+    export(made, tmp_path / "source-2", "imagefolder", settings)
 
 
 def test_an_empty_folder_may_be_there(settings: Settings, pictures: Any, tmp_path: Path, monkeypatch: Any) -> None:

@@ -70,6 +70,16 @@ def test_hidden_files_change_nothing(source: Path) -> None:
     assert fingerprint([Source(path=source)]) == before
 
 
+def test_a_home_below_a_source_changes_nothing(source: Path) -> None:
+    home = source / "b" / "home"
+    (home / "results").mkdir(parents=True)
+    before = fingerprint([Source(path=source)], home=home)
+    (home / "results" / "1.json").touch()
+    assert fingerprint([Source(path=source)], home=home) == before
+    (source / "b" / "1.json").touch()
+    assert fingerprint([Source(path=source)], home=home) != before
+
+
 def test_no_file_is_read(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("builtins.open", None)
     monkeypatch.setattr(Path, "open", None)

@@ -40,9 +40,11 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(width: int, height: int, pixels: bytes) -> bytes:
+def png(width: int, height: int, pixels: bytes, *chunks: bytes) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(chunks) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
 
 
 def test_images_are_kept_and_described(source: Path, settings: Settings) -> None:
@@ -58,11 +60,18 @@ def test_images_are_kept_and_described(source: Path, settings: Settings) -> None
     }
 
 
+MANY_BYTES = zlib.compress(bytes(300 << 20), 9)
 BAD: dict[str, tuple[bytes, str, str]] = {
     "no bytes": (b"", "unreadable", "expected an image, got 0 bytes"),
     "text": (b"no picture", "unreadable", "got text"),
     "half a JPEG": (b"", "unreadable", "truncated"),
     "an absurd header": (png(60_000, 60_000, b""), "absurd-size", "60,000 x 60,000"),
+    "metadata that unpack to 300 MB": (
+        png(4, 4, zlib.compress(bytes(20)), chunk(b"zTXt", b"a\0\0" + MANY_BYTES)), "unreadable", "its metadata unpack",
+    ),
+    "a profile that unpacks to 300 MB": (
+        png(4, 4, zlib.compress(bytes(20)), chunk(b"iCCP", b"a\0\0" + MANY_BYTES)), "unreadable", "its metadata unpack",
+    ),
     "a bomb": (png(20_000, 20_000, zlib.compress(bytes(1 << 20))), "absurd-size", "20,000 x 20,000"),
 }  # fmt: skip
 
@@ -147,13 +156,34 @@ def test_a_home_without_the_images_has_them_read_again(source: Path, settings: S
     assert ImageStore(settings.home).has(first.samples[0].image)
 
 
-@pytest.mark.parametrize("torn", [b"", b"[", b"\xff", b'{"x": '])
+@pytest.mark.parametrize("torn", [b"", b"[", b"\xff", b'{"x": ', b"[" * 100_000])
 def test_a_torn_memory_is_made_anew(torn: bytes, source: Path, settings: Settings) -> None:
     first = taken(source, settings)
     (memory,) = (settings.home / "intake").iterdir()
     memory.write_bytes(torn)
     assert taken(source, settings) == first
     assert len(json.loads(memory.read_bytes())) == 4
+
+
+SHAPES: dict[str, Any] = {
+    "nothing": None, "a text": "x", "no list": 7, "too short": [[]], "an object": {"a": 1},
+    "one of too many": lambda row: [row[0], [*row[1], "more"]], "one too few": lambda row: [row[0], row[1][:2]],
+    "a number for a digest": lambda row: [row[0], [7, *row[1][1:]]],
+    "a digest that is none": lambda row: [row[0], ["zz", *row[1][1:]]],
+    "a text for a size": lambda row: [row[0], [row[1][0], "48", *row[1][2:]]],
+    "neither a digest nor a reason": lambda row: [row[0], ["", 48, 48, "", ""]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SHAPES)
+def test_what_is_remembered_in_another_shape_is_dropped(case: str, source: Path, settings: Settings) -> None:
+    first, shape = taken(source, settings), SHAPES[case]
+    (memory,) = (settings.home / "intake").iterdir()
+    whole = memory.read_bytes()
+    rows = {name: shape(row) if callable(shape) else shape for name, row in json.loads(whole).items()}
+    memory.write_text(json.dumps(rows))
+    assert taken(source, settings) == first
+    assert memory.read_bytes() == whole
 
 
 def test_sources_are_put_together(source: Path, tmp_path: Path, settings: Settings, pictures: Any) -> None:
@@ -248,6 +278,32 @@ def test_a_full_disk_under_the_memory_is_said(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match="no space left on the disk"):
         taken(source, settings)
+
+
+def test_a_file_larger_than_any_picture_is_listed_unread(
+    source: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trunkline.core import images
+
+    with (source / "a/huge.png").open("wb") as stream:
+        stream.truncate(images.MAX_BYTES + 1)  # takes no room on the disk
+    read: list[str] = []
+    whole = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path.name) or whole(path))
+    (finding,) = taken(source, settings).findings
+    assert (finding.kind, finding.names) == ("absurd-size", ("a/huge.png",))
+    assert ("at most 512 MB, got 512 MB" in finding.message, "huge.png" in read) == (True, False)
+
+
+def test_a_pipe_keeps_nobody_waiting(source: Path, settings: Settings) -> None:
+    for name in ("a/pipe.png", "list.csv", "labels.json", "data.yaml"):
+        os.mkfifo(source / name)
+    dataset = taken(source, settings)
+    assert [(f.kind, f.severity, f.names) for f in dataset.findings] == [
+        ("special-file", "warning", ("a/pipe.png", "data.yaml", "labels.json", "list.csv"))
+    ]
+    with pytest.raises(DataError, match="expected a folder of images or a list, got what is neither"):
+        taken(source / "list.csv", settings)
 
 
 def test_nothing_readable_is_a_clear_error(tmp_path: Path, settings: Settings) -> None:

@@ -12,7 +12,7 @@ from trunkline.core.digest import digest_json
 from trunkline.core.types.dataset import Dataset, Sample
 from trunkline.core.types.features import FeatureTable
 from trunkline.core.types.scenario import Split
-from trunkline.platform.data.split import near_duplicates, split
+from trunkline.platform.data.split import split
 
 
 def samples(*labels: Sequence[str], split: str = "") -> list[Sample]:
@@ -35,58 +35,9 @@ def in_test(dataset: Dataset) -> Counter[str]:
     return Counter(label for sample in dataset.split("test") for label in sample.labels or ("",))
 
 
-def noise(count: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(count, 32)).astype(np.float32)
-
-
-def images(count: int) -> list[str]:
-    return [digest_json(at) for at in range(count)]
-
-
-def test_near_duplicates_share_a_group_and_others_do_not() -> None:
-    pooled = noise(40)
-    pooled[7] = pooled[3] + 0.001
-    pooled[30] = pooled[7] - 0.001
-    groups = near_duplicates(pooled, images(40))
-    together = [at for at in range(40) if groups[at] == groups[3]]
-    assert (together, len(set(groups.tolist()))) == ([3, 7, 30], 38)
-
-
-def test_a_chain_of_near_duplicates_is_one_group() -> None:
-    pooled = noise(60)
-    first, second = noise(2, seed=1)
-    angles = np.deg2rad(np.arange(6) * 9)  # neighbours are alike (cos 9 degrees = 0.988), the ends are not
-    pooled[:6] = [np.cos(angle) * first + np.sin(angle) * second for angle in angles]
-    groups = near_duplicates(pooled, images(60))
-    assert len(set(groups[:6].tolist())) == 1
-
-
-def test_a_texture_is_no_set_of_copies() -> None:
-    pooled = noise(100)
-    pooled[:50] = pooled[0] + noise(50, seed=1) * 0.001
-    digests = images(100)
-    digests[1] = digests[0]
-    groups = near_duplicates(pooled, digests)
-    assert groups[0] == groups[1]
-    assert len(set(groups.tolist())) == 99
-
-
-def test_more_images_than_one_block_are_compared_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trunkline.platform.data.split._BLOCK", 8)
-    pooled = noise(40)
-    pooled[39] = pooled[0]
-    groups = near_duplicates(pooled, images(40))
-    assert groups[39] == groups[0]
-
-
-def test_flat_features_and_a_single_image_are_borne() -> None:
-    assert near_duplicates(np.ones((1, 4), np.float32), images(1)).tolist() == [0]
-    assert near_duplicates(np.ones((3, 4), np.float32), images(3)).tolist() == [0, 1, 2]
-
-
 SHARES = {
     "a quarter": (Split(), {"a": 10, "b": 5}), "half": (Split(test=0.5), {"a": 20, "b": 10}),
-    "a little": (Split(test=0.01), {"a": 2, "b": 2}), "nearly all": (Split(test=0.99), {"a": 20, "b": 10}),
+    "a little": (Split(test=0.01), {"a": 2, "b": 2}),
 }  # fmt: skip
 
 
@@ -159,6 +110,7 @@ def test_a_leak_in_a_split_that_is_brought_is_said() -> None:
     (leak,) = dataset.findings
     assert (leak.kind, leak.severity, leak.names) == ("split-leak", "warning", ("0.png", "3.png", "2.png", "6.png"))
     assert leak.images == tuple(digest_json(at) for at in (0, 3, 2, 6))
+    assert leak.detail == {"ends": [2, 4], "labels": ["a"] * 4}
     assert leak.message.startswith("2 groups of (nearly) the same pictures")
     assert [sample.split for sample in dataset.samples] == [row.split for row in rows]
 
@@ -172,6 +124,12 @@ def test_what_a_champion_was_tested_on_is_never_learned_from() -> None:
         dataset = parted(rows, groups, Split(seed=seed), frozen=frozen)
         assert {dataset.samples[at].split for at in (2, 7, 8, 30)} == {"test"}
         assert in_test(dataset) == {"a": 5, "b": 5}
+
+
+def test_a_frozen_image_that_a_split_brings_to_learn_from_is_said() -> None:
+    rows = [Sample(digest_json(at), f"{at}.png", ("a",), (), "test" if at < 3 else "train") for at in range(8)]
+    (leak,) = parted(rows, frozen={rows[1].image, rows[5].image}).findings
+    assert (leak.kind, leak.severity, leak.names) == ("frozen-leak", "warning", ("5.png",))
 
 
 def test_findings_of_before_are_kept() -> None:

@@ -12,6 +12,7 @@ from trunkline.core.errors import NotFoundError, StorageError
 from trunkline.core.settings import Settings
 from trunkline.core.types.dataset import Box, Dataset, Finding, Sample
 from trunkline.platform.data.store import DataStore, ImageStore
+from trunkline.platform.tables import DamagedTableError
 
 BYTES = [bytes([number]) * (number + 1) for number in range(6)]
 DIGESTS = [digest_bytes(data) for data in BYTES]
@@ -160,6 +161,8 @@ def test_a_reference_is_a_name_or_a_name_and_a_version(ref: str, store: DataStor
 MISSING = {
     "part": ("no data set named 'part'", "did you mean 'parts'?"),
     "parts@7": ("no version of data set 'parts' named '7'", "known version of data set 'parts' names: 1"),
+    "parts@²": ("no data set named 'parts@²'", "did you mean 'parts'?"),
+    f"parts@{'1' * 5000}": (f"no data set named 'parts@{'1' * 5000}'", "known data set names: parts"),
     "parts@0": ("no version of data set 'parts' named '0'", "known version of data set 'parts' names: 1"),
 }
 
@@ -209,3 +212,111 @@ def test_a_fault_of_the_disk_is_said(message: str, store: DataStore, monkeypatch
     assert str(store.home) in str(caught.value.where)
     with pytest.raises(StorageError, match=message):
         ImageStore(store.home).add([(DIGESTS[0], BYTES[0])])
+
+
+DAMAGE = {
+    "cut": lambda data: data[: len(data) // 2],
+    "empty": lambda data: b"",
+    "other bytes": lambda data: bytes(len(data)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+@pytest.mark.parametrize("pattern", ["data/*", "_versions/*"])
+def test_a_damaged_data_set_is_named_and_the_next_version_is_kept_all_the_same(
+    pattern: str, case: str, store: DataStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.save(PARTS)
+    other = store.save(Dataset("others", 0, (sample(3, "c"),)))
+    for file in (store.root / "parts.lance").glob(pattern):
+        file.write_bytes(DAMAGE[case](file.read_bytes()))
+    with pytest.raises(DamagedTableError, match="the data set 'parts': files of this table are damaged") as caught:
+        store.load("parts")
+    assert caught.value.where == str(store.root / "parts.lance")
+    assert [store.load(name) for name in store.names() if name != "parts"] == [other]
+    with pytest.raises(NotFoundError):
+        store.by_digest("parts", PARTS.digest)
+    assert store.load("parts", store.save(PARTS).version).samples == PARTS.samples
+    assert caplog.messages
+
+
+def test_a_data_set_without_its_manifest_is_not_called_unknown(store: DataStore) -> None:
+    import shutil
+
+    store.save(PARTS)
+    shutil.rmtree(store.root / "parts.lance" / "_versions")
+    with pytest.raises(DamagedTableError, match="the data set 'parts'"):
+        store.load("parts")
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_damaged_images_are_moved_aside_and_kept_again(case: str, home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ImageStore(home).add(zip(DIGESTS, BYTES, strict=True))
+    for file in (home / "images.lance").glob("data/*"):
+        file.write_bytes(DAMAGE[case](file.read_bytes()))
+    store = ImageStore(home)
+    assert not store.has(DIGESTS[0])
+    assert ("moved to images-damaged-" in caplog.text, len(list(home.glob("images-damaged-*")))) == (True, 1)
+    store.add(zip(DIGESTS, BYTES, strict=True))
+    assert list(ImageStore(home).read(DIGESTS)) == list(zip(DIGESTS, BYTES, strict=True))
+
+
+def test_a_reader_whose_files_were_put_together_long_ago_goes_on(home: Path) -> None:
+    import lance
+
+    store = ImageStore(home)
+    store.add(zip(DIGESTS[:3], BYTES[:3], strict=True))
+    reader = ImageStore(home)
+    assert reader.has(DIGESTS[0])
+    old = list(store.path.glob("data/*"))
+    store.add([(DIGESTS[3], BYTES[3])])
+    lance.dataset(str(store.path)).optimize.compact_files()
+    for file in old:
+        file.unlink()
+    assert [data for _, data in reader.read(DIGESTS[:3])] == BYTES[:3]
+    assert not list(home.glob("*damaged*"))
+
+
+def test_what_is_no_damage_is_not_moved_aside(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import lance
+
+    ImageStore(home).add([(DIGESTS[0], BYTES[0])])
+
+    def failing(*_: object, **__: object) -> None:
+        raise OSError("LanceError(IO): Too many open files (os error 24)")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="Too many open files"):
+        patch.setattr(lance, "dataset", failing)
+        ImageStore(home).has(DIGESTS[0])
+    assert ImageStore(home).has(DIGESTS[0])
+
+
+def test_digests_are_not_read_again_for_each_append(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ImageStore(home)
+    store.add([(DIGESTS[0], BYTES[0])])
+    monkeypatch.setattr("trunkline.platform.data.store.open_by_image", None)
+    store.add([(DIGESTS[1], BYTES[1])])
+    assert list(store.read(DIGESTS[:2])) == list(zip(DIGESTS[:2], BYTES[:2], strict=True))
+
+
+def test_small_files_of_images_are_put_together_and_large_ones_left_alone(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lance
+
+    from trunkline.platform import tables
+
+    monkeypatch.setattr(tables, "_FRAGMENTS", 8)
+    store = ImageStore(home)
+    datas = [number.to_bytes(2, "big") * 500 for number in range(60)]
+    pairs = [(digest_bytes(data), data) for data in datas]
+    for pair in pairs:
+        store.add([pair])
+    assert len(lance.dataset(str(store.path)).get_fragments()) <= 9
+    assert list(ImageStore(home).read([digest for digest, _ in pairs])) == pairs
+    assert list(store.read([digest for digest, _ in pairs])) == pairs
+    monkeypatch.setattr("trunkline.platform.data.store._FULL_BYTES", 1)  # every file is a large one
+    for number in range(60, 75):
+        data = number.to_bytes(2, "big") * 500
+        store.add([(digest_bytes(data), data)])
+    assert len(lance.dataset(str(store.path)).get_fragments()) >= 15

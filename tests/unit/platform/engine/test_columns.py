@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import pytest
 
 from trunkline.core.digest import digest_bytes
 from trunkline.core.errors import StorageError
+from trunkline.core.types.features import FeatureTable
+from trunkline.platform import tables
 from trunkline.platform.engine import columns as module
 from trunkline.platform.engine.columns import Column
+from trunkline.platform.tables import DamagedTableError
 
 IMAGES = [digest_bytes(bytes([number])) for number in range(60)]
 VALUES = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
@@ -53,6 +57,29 @@ def test_a_small_column_that_is_read_again_is_kept_in_memory(
     assert [np.array_equal(values, VALUES[wanted]) for values in found] == [True] * 3
     fill(column, 9, 12)
     assert np.array_equal(column.read([IMAGES[11], IMAGES[0]]), VALUES[[11, 0]])
+
+
+def test_a_column_that_is_too_large_is_read_when_rows_are_asked_for(
+    column: Column, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_IN_MEMORY", 3 * 5 * 4)
+    maps = VALUES.reshape(60, 5, 1, 1)
+    column.append(IMAGES[:12], maps[:12])
+    wanted = [3, 1, 4, 1, 5, 9, 2, 6]
+    asked: list[int] = []
+    read = Column.read
+    monkeypatch.setattr(Column, "read", lambda self, images: asked.append(len(images)) or read(self, images))
+    rows = column.rows([IMAGES[at] for at in wanted])
+    table = FeatureTable(tuple(IMAGES[:8]), np.zeros((8, 1)), "t", {"tap0": rows}).take([7, 0, 3, 4])
+    assert (rows.shape, rows.ndim, len(rows), len(table.dense["tap0"])) == ((8, 5, 1, 1), 4, 8, 4)
+    assert max(asked) == 1, "the maps were read before they were asked for"
+    for index in (np.array([7, 0]), slice(1, 3), 5, [True] * 2 + [False] * 6):
+        assert np.array_equal(rows[index], maps[wanted][index])
+    assert np.array_equal(table.dense["tap0"][[1, 2]], maps[[3, 1]])
+    assert np.array_equal(np.asarray(rows), maps[wanted])
+    assert isinstance(rows.take([0, 2], axis=0), np.ndarray)
+    with pytest.raises(KeyError, match=IMAGES[12]):
+        column.rows(IMAGES[:21])
 
 
 def test_an_image_has_one_row(column: Column) -> None:
@@ -105,9 +132,56 @@ def test_killed_while_it_was_made_it_is_made_anew(column: Column) -> None:
     assert np.array_equal(column.read(IMAGES[:3]), VALUES[:3])
 
 
+DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "a file that is cut": ("data/*", lambda data: data[: len(data) // 2]),
+    "a file that is empty": ("data/*", lambda data: b""),
+    "a file of other bytes": ("data/*", lambda data: bytes(len(data))),
+    "a manifest that is cut": ("_versions/*", lambda data: data[: len(data) // 2]),
+    "a manifest that is empty": ("_versions/*", lambda data: b""),
+    "a manifest of other bytes": ("_versions/*", lambda data: bytes(len(data))),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_a_damaged_table_is_moved_aside_with_a_warning_and_made_again(
+    case: str, column: Column, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pattern, damage = DAMAGE[case]
+    fill(column, 0, 6)
+    for file in column.path.glob(pattern):
+        file.write_bytes(damage(file.read_bytes()))
+    again = Column(home, "t", "pooled")
+    assert not again.has(IMAGES[0])
+    assert [str(column.path) in message for message in caplog.messages] == [True]
+    fill(again, 0, 6)
+    assert np.array_equal(Column(home, "t", "pooled").read(IMAGES[:6]), VALUES[:6])
+
+
+def test_damage_behind_an_open_table_is_said_and_the_next_run_mends_it(column: Column) -> None:
+    fill(column, 0, 6)
+    assert column.has(IMAGES[0])
+    for file in column.path.glob("data/*"):
+        file.unlink()
+    with pytest.raises(DamagedTableError, match="files of this table are damaged"):
+        column.read(IMAGES[:6])
+    assert not column.has(IMAGES[0])
+
+
+def test_a_reader_whose_files_were_put_together_long_ago_goes_on(column: Column, home: Path) -> None:
+    fill(column, 0, 6)
+    reader = Column(home, "t", "pooled")
+    assert reader.has(IMAGES[0])
+    old = list(column.path.glob("data/*"))
+    fill(column, 6, 9)
+    column._table.optimize.compact_files(target_rows_per_fragment=100)
+    for file in old:
+        file.unlink()
+    assert np.array_equal(reader.read(IMAGES[:6]), VALUES[:6])
+
+
 @pytest.fixture
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FRAGMENTS", 4)
+    monkeypatch.setattr(tables, "_FRAGMENTS", 4)
     monkeypatch.setattr(module, "_FULL", 12)
 
 
@@ -152,7 +226,7 @@ def test_files_that_were_put_together_go_once_nobody_reads_them(
 ) -> None:
     fill(column, 0, 30)
     kept = len(list((column.path / "data").iterdir()))
-    monkeypatch.setattr(module, "_KEPT", timedelta(0))
+    monkeypatch.setattr(tables, "_KEPT", timedelta(0))
     fill(column, 30, 60)
     assert len(list((column.path / "data").iterdir())) < kept
     assert np.array_equal(column.read(IMAGES), VALUES)

@@ -12,21 +12,23 @@ import pytest
 from trunkline.algorithms.heads.base import Scores
 from trunkline.algorithms.metrics import evaluate
 from trunkline.core.types.features import FeatureTable
-from trunkline.core.types.gate import GateCheck, GateReport
+from trunkline.core.types.gate import PRIMARY, GateCheck, GateReport
 from trunkline.core.types.head import TrainedHead
 from trunkline.core.types.scenario import Limit, Scenario
 from trunkline.platform.line import gate
-from trunkline.platform.line.gate import PRIMARY, Measured
+from trunkline.platform.line.gate import Measured
 
 LABELS = {"classify": ("dent", "good"), "multilabel": ("dent", "scratch"), "anomaly": ("good", "anomaly")}
 
 
-def measured(task: str, probabilities: Sequence[Sequence[float]], targets: Sequence[tuple[str, ...]]) -> Measured:
+def measured(
+    task: str, probabilities: Sequence[Sequence[float]], targets: Sequence[tuple[str, ...]], *, unsure: bool = False
+) -> Measured:
     """A head's answers without a head: what it accepts is what has at least 0.5."""
     head = TrainedHead(task, LABELS[task], "t" * 64, {})
     table = np.asarray(probabilities, np.float32)
     anomaly = table[:, 1] if task == "anomaly" else None
-    scores = Scores(table, table >= 0.5, np.zeros(len(table), bool), anomaly)
+    scores = Scores(table, table >= 0.5, np.full(len(table), unsure), anomaly)
     return Measured(head, scores, tuple(targets), evaluate(task, head.labels, scores, targets))
 
 
@@ -50,7 +52,6 @@ def scenario(task: str = "classify", **gates: str) -> Scenario:
         ("<= 20", 20.0, 19.0, 21.0, "passed", "thin"),
         ("> 0.9", 0.9, 0.9, 0.9, "failed", "ok"),
         ("< 5", 4.0, 4.0, 4.0, "passed", "ok"),
-        (">= 0", math.nan, math.nan, math.nan, "failed", "ok"),
     ],
 )
 def test_a_limit_is_met_by_the_value(
@@ -58,6 +59,41 @@ def test_a_limit_is_met_by_the_value(
 ) -> None:
     made = gate.check("accuracy", Limit.parse(limit), value, low, high, "note")
     assert repr(made) == repr(GateCheck("accuracy", value, low, high, limit, verdict, evidence, "note"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("note", "told"), [("", "not measured"), ("add some", "not measured: add some")])
+@pytest.mark.parametrize("limit", [">= 0", "<= 1"])
+def test_what_was_not_measured_meets_no_limit(limit: str, note: str, told: str) -> None:
+    made = gate.check("accuracy", Limit.parse(limit), math.nan, math.nan, math.nan, note)
+    assert (made.verdict, made.evidence, made.note) == ("failed", "ok", told)
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "rows", "targets", "note"),
+    [
+        ("classify", "recall_min", [(0.9, 0.1)] * 3, [("dent",)] * 3, "not measured: no test image is of good"),
+        ("multilabel", "recall_min", [(0.9, 0.1)] * 3, [("dent",)] * 3, "not measured: no test image is of scratch"),
+        ("anomaly", "auroc", [(0.9, 0.1)] * 3, [("good",)] * 3, "not measured: no test image is faulty: add some"),
+        ("anomaly", "recall", [(0.9, 0.1)] * 3, [("good",)] * 3, "not measured: no test image is faulty: add some"),
+    ],
+)
+def test_a_gate_on_what_the_test_images_lack_does_not_pass(
+    task: str, name: str, rows: list[tuple[float, float]], targets: list[tuple[str, ...]], note: str
+) -> None:
+    (made,) = gate.quality_checks(scenario(task, **{name: ">= 0"}), measured(task, rows, targets))
+    assert (made.verdict, math.isnan(made.value), made.note[: len(note)]) == ("failed", True, note)
+
+
+@pytest.mark.parametrize("task", PRIMARY)
+def test_a_model_that_is_unsure_of_everything_passes_nothing(task: str) -> None:
+    targets = [(LABELS[task][0],), (LABELS[task][1],)] * 5
+    answers = measured(task, [(0.9, 0.1), (0.2, 0.8)] * 5, targets, unsure=True)
+    checks = gate.quality_checks(scenario(task, **{PRIMARY[task]: ">= 0.5", "unsure_rate": ">= 0.5"}), answers)
+    assert [(c.name, c.value, c.verdict) for c in checks] == [
+        (PRIMARY[task], 1.0, "failed"),
+        ("unsure_rate", 1.0, "passed"),
+    ]
+    assert "unsure of every test image" in checks[0].note
 
 
 @pytest.mark.parametrize(
@@ -71,17 +107,14 @@ def test_only_the_quality_gates_that_were_asked_for_are_checked() -> None:
     asked = scenario(
         accuracy=">= 0.7", recall_min=">= 0.9", latency_ms_p95="<= 1", bundle_kb="<= 1", champion="no-worse"
     )
-    low, high = classified(8, 10).metrics.intervals["accuracy"]
-    checks = gate.quality_checks(asked, classified(8, 10))
+    answers = measured("classify", [(0.9, 0.1)] * 8 + [(0.2, 0.8)] * 4, [("dent",)] * 10 + [("good",)] * 2)
+    low, high = answers.metrics.intervals["accuracy"]
+    checks = gate.quality_checks(asked, answers)
     assert [(c.name, c.verdict, c.evidence, round(c.value, 6)) for c in checks] == [
-        ("accuracy", "passed", "thin", 0.8),
+        ("accuracy", "passed", "thin", 0.833333),
         ("recall_min", "failed", "thin", 0.8),
     ]
-    assert (checks[0].low, checks[0].high, checks[1].note) == (
-        low,
-        high,
-        "worst class: dent; without good (no test images)",
-    )
+    assert (checks[0].low, checks[0].high, checks[1].note) == (low, high, "worst class: dent")
 
 
 @pytest.mark.parametrize("task", PRIMARY)
@@ -113,9 +146,9 @@ def test_measure_scores_the_head_on_its_rows(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("new", "old", "difference", "verdict", "evidence"),
     [
-        (90, 90, 0.0, "passed", "ok"),
-        (95, 90, 0.05, "passed", "ok"),
-        (91, 90, 0.01, "passed", "ok"),
+        (90, 90, 0.0, "passed", "thin"),
+        (98, 90, 0.08, "passed", "ok"),
+        (91, 90, 0.01, "passed", "thin"),
         (89, 90, -0.01, "failed", "thin"),
         (60, 90, -0.3, "failed", "ok"),
     ],
@@ -133,18 +166,23 @@ def test_a_challenger_is_compared_on_the_champions_images(
     )
 
 
-def test_the_interval_of_a_comparison_is_paired_and_seeded() -> None:
-    """Two heads that are wrong on the same ten images differ by nothing, however uncertain each is alone."""
-    same = gate.compare_paired(classified(90, 100), classified(90, 100))
-    assert same == (0.0, 0.0, 0.0)
-    difference, low, high = gate.compare_paired(classified(95, 100), classified(90, 100))
-    assert (difference, low, high) == gate.compare_paired(classified(95, 100), classified(90, 100))
-    # Five images of a hundred changed: the bootstrap of a share of 5 % is 0.05 +- 1.96 sqrt(0.05 * 0.95 / 100).
-    assert (difference, low, high) == (
-        pytest.approx(0.05),
-        pytest.approx(0.01, abs=0.01),
-        pytest.approx(0.09, abs=0.01),
-    )
+def test_heads_that_never_differ_are_not_certain_to_be_equal() -> None:
+    """Newcombe's interval on pairs: narrower than that of either head alone, and no point."""
+    difference, low, high = gate.compare_paired(classified(90, 100), classified(90, 100))
+    assert (difference, low, high) == pytest.approx((0.0, -0.0353, 0.0353), abs=1e-4)
+
+
+@pytest.mark.parametrize("task", ["multilabel", "anomaly"])
+def test_the_bootstrap_of_a_comparison_is_paired_and_seeded(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    targets = [(LABELS[task][0],), (LABELS[task][1],)] * 20
+    one, other = (measured(task, rng.dirichlet([1, 1], 40).tolist(), targets) for _ in range(2))
+    drawn: list[int] = []
+    real = gate.quantiles
+    monkeypatch.setattr(gate, "quantiles", lambda draws, value: drawn.append(len(draws)) or real(draws, value))
+    difference, low, high = gate.compare_paired(one, other)
+    assert (difference, low, high) == gate.compare_paired(one, other)
+    assert (low < difference < high, drawn) == (True, [1000, 1000])
 
 
 @pytest.mark.parametrize("task", ["multilabel", "anomaly"])
@@ -155,6 +193,25 @@ def test_other_tasks_are_compared_by_their_own_figure(task: str) -> None:
     difference, low, high = gate.compare_paired(good, bad)
     figures = (good.metrics.values[PRIMARY[task]], bad.metrics.values[PRIMARY[task]])
     assert (figures, difference, low, high) == ((1.0, 0.0), 1.0, 1.0, 1.0)
+
+
+def test_without_flawed_images_the_false_rejects_are_compared_as_pairs() -> None:
+    new = measured("anomaly", [(0.9, 0.1)] * 40, [("good",)] * 40)
+    old = measured("anomaly", [(0.9, 0.1)] * 38 + [(0.1, 0.9)] * 2, [("good",)] * 40)
+    made = gate.champion_check(new, old, "steel@1")
+    assert (round(made.value, 6), made.verdict, made.low < made.value < made.high) == (0.05, "passed", True)
+    assert made.note == "false_reject_rate 0.0000 against 0.0500 of steel@1; no faulty image is there to compare by"
+
+
+def test_a_comparison_that_cannot_be_measured_does_not_pass() -> None:
+    none = measured("multilabel", [(0.9, 0.1)] * 4, [()] * 4)
+    made = gate.champion_check(none, none, "steel@1")
+    assert (made.verdict, math.isnan(made.value), made.note) == (
+        "failed",
+        True,
+        "f1_macro not measured against not measured of steel@1 on its 4 frozen test images; "
+        "no test image has a label: add some",
+    )
 
 
 @pytest.mark.parametrize(

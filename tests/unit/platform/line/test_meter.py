@@ -46,3 +46,27 @@ def test_costs_add_up_and_can_be_shared() -> None:
     assert costs.wall_by_station() == {"embed": 1.0, "fit": 1.0}
     assert costs.cpu_by_station() == {"embed": 2.5, "fit": 0.1235}
     assert costs.cpu == pytest.approx(2.62345)
+
+
+def test_what_is_done_aside_is_charged_to_nobody() -> None:
+    def burn() -> None:
+        end = time.thread_time() + 0.3
+        while time.thread_time() < end:
+            pass
+
+    meter, costs = Meter(), Costs()
+    with meter.station("intake", costs):
+        aside = meter.aside(burn)
+        time.sleep(0.05)
+        during = aside.cpu
+        aside.join()
+    with meter.station("fit", costs):
+        pass
+    assert during < 0.3 <= aside.cpu
+    assert costs.cpu < 0.15
+
+
+def test_outputs_taken_over_count_for_the_budget_alone() -> None:
+    costs = Costs(before=2.0)
+    costs.add("gate", Spent(1.0, 0.5))
+    assert (costs.cpu, costs.cpu_in_all) == (0.5, 2.5)

@@ -69,6 +69,14 @@ def test_a_result_of_another_version_is_a_type_error(change: dict[str, Any]) -> 
         BuildResult.from_json({**RESULT.to_json(), **change})
 
 
+@pytest.mark.parametrize(
+    ("result", "verdict"),
+    [(RESULT, "passed"), (FAILED, "failed"), (replace(RESULT, gates=[]), "measured, nothing asked")],
+)
+def test_the_verdict_in_words(result: BuildResult, verdict: str) -> None:
+    assert (result.verdict, result.figure) == (verdict, "accuracy")
+
+
 def test_unchanged_costs_nothing() -> None:
     assert RESULT.unchanged() == replace(RESULT, status="unchanged", seconds={}, cpu_seconds=0.0)
 

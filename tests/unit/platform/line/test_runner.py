@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import Pictures
-from trunkline.core.errors import StorageError
+from trunkline.core.errors import DataError, StorageError
 from trunkline.core.settings import load_settings
 from trunkline.core.types.scenario import Scenario, Source
 from trunkline.platform.line import runner
+from trunkline.platform.line.meter import Meter
 from trunkline.platform.line.results import BuildResult, Silent
 from trunkline.platform.line.runner import run_line
 
@@ -95,6 +96,37 @@ def test_an_image_is_embedded_once_even_when_one_of_two_tasks_needs_its_maps(
     assert embedded == [24]
 
 
+def test_one_that_cannot_be_embedded_does_not_make_others_dearer(
+    home: Path, tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trunkline.platform.engine.features import FeatureStore
+
+    folder = pictures.folder(tmp_path / "parts", ("a", "b"), 12)
+    budget: dict[str, Any] = {"budget": {"cpu_minutes": 10}}
+    run_line([scenario("one", folder)], load_settings())
+    (kept,) = (home / "stations" / "embed").glob("*/*/*.json")
+    kept.write_text('{"cpu_seconds": 240, "images": 24}')
+    pictures.folder(tmp_path / "more", ("a", "b"), 13)
+
+    def embed(self: FeatureStore, images: Any, **options: Any) -> None:
+        raise DataError("cannot be decoded")
+
+    monkeypatch.setattr(FeatureStore, "embed", embed)
+    asked = [scenario("two", folder, **budget), scenario("three", tmp_path / "more", **budget)]
+    outcome = run_line(asked, load_settings())
+    assert [name for name, _ in outcome.errors] == ["three"]
+    assert 240 < 60 * outcome.results[0].gates[0]["value"] < 300
+
+
+def test_mlflow_is_imported_aside(
+    home: Path, tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works: list[str] = []
+    monkeypatch.setattr(Meter, "aside", lambda _, work: works.append(work.__qualname__))
+    run_line([scenario("one", pictures.folder(tmp_path / "parts", ("a", "b"), 12))], load_settings())
+    assert works == ["Registry.warm"]
+
+
 def test_a_full_disk_stops_the_line(
     home: Path, tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,20 +141,44 @@ def test_a_full_disk_stops_the_line(
         run_line([scenario("one", folder)], load_settings())
 
 
-def test_a_killed_run_does_not_fit_again(
-    home: Path, tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from trunkline.algorithms.heads.classify import Classify
+def killed(*_: Any) -> Any:
+    raise SystemExit("killed")
 
+
+@pytest.fixture
+def fitted(home: Path, tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The images of a scenario that was killed after its head was fitted."""
     folder = pictures.folder(tmp_path / "parts", ("a", "b"), 12)
-
-    def killed(*_: Any) -> Any:
-        raise SystemExit("killed")
-
     with monkeypatch.context() as patch:
         patch.setattr(runner, "finish", killed)
         with pytest.raises(SystemExit):
             run_line([scenario("one", folder)], load_settings())
-    again: Callable[..., Any] = killed
-    monkeypatch.setattr(Classify, "fit", again)
-    assert [result.status for result in run_line([scenario("one", folder)], load_settings()).results] == ["passed"]
+    return folder
+
+
+def test_a_killed_run_does_not_fit_again(fitted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trunkline.algorithms.heads.classify import Classify
+
+    monkeypatch.setattr(Classify, "fit", killed)
+    assert [result.status for result in run_line([scenario("one", fitted)], load_settings()).results] == ["passed"]
+
+
+@pytest.mark.parametrize("name", ["fitted.safetensors", "fitted.json", "output.json"])
+def test_what_was_kept_and_is_torn_is_made_again(fitted: Path, home: Path, name: str) -> None:
+    kept = list((home / "stations").glob(f"[fi]*/*/*/{name}"))
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:-7])
+    outcome = run_line([scenario("one", fitted)], load_settings())
+    assert ([result.status for result in outcome.results], outcome.errors) == (["passed"], [])
+    assert [path.is_file() for path in kept] == [True]
+
+
+def test_the_budget_counts_what_was_finished_before(fitted: Path, home: Path) -> None:
+    known = [json.loads(path.read_bytes()) for path in (home / "stations").glob("*/*/*/*.json")]
+    before = sum(row["cpu_seconds"] for row in known)
+    made = run_line([scenario("one", fitted, budget={"cpu_minutes": 10})], load_settings()).results[0]
+    (gate,) = made.gates
+    later = made.seconds.keys() - {"report", "register"}
+    assert (len(known), later) == (3, {"intake", "inspect", "gate", "pack"})
+    assert before > 0
+    assert before <= 60 * gate["value"] < before + made.cpu_seconds

@@ -110,18 +110,53 @@ WRONG: dict[str, tuple[str, str, str]] = {
     ),
     "text for a number": (
         OK + "budget: {cpu_minutes: ten}\n",
-        "3: budget.cpu_minutes: expected a number, got 'ten'",
+        "3: budget.cpu_minutes: expected a number above 0, got 'ten'",
         LISTED,
     ),
     "number out of range": (
         OK + "operating_point: {recall: 95}\n",
-        "3: operating_point.recall: expected a number less than or equal to 1, got '95'",
+        "3: operating_point.recall: expected a number from 0 to 1, got '95'",
         LISTED,
     ),
     "infinite number": (
         OK + "budget: {cpu_minutes: .inf}\n",
-        "3: budget.cpu_minutes: expected a finite number, got '.inf'",
+        "3: budget.cpu_minutes: expected a finite number above 0, got '.inf'",
         LISTED,
+    ),
+    "no number": (
+        OK + "split: {test: .nan}\n",
+        "3: split.test: expected a finite number above 0 and below 1, got '.nan'",
+        LISTED,
+    ),
+    "huge number": (
+        OK + "split: {test: 1e308}\n",
+        "3: split.test: expected a number above 0 and below 1, got '1e308'",
+        LISTED,
+    ),
+    "percent for a share": (
+        OK + "gates: {accuracy: '>= 95'}\n",
+        "3: gates.accuracy: expected a limit from 0 to 1, got '>= 95'",
+        "95 % is 0.95",
+    ),
+    "label renamed to nothing": (
+        OK + "labels: {rename: {scrap: ' '}}\n",
+        "3: labels.rename: expected a name for 'scrap', got none",
+        "to leave a label out, `ignore` it",
+    ),
+    "empty path": (
+        "task: classify\ndata: ''\n",
+        "2: data.0.path: expected a folder or a file",
+        "write `.` for the scenario's own folder",
+    ),
+    "NUL in a trunk": (
+        OK + 'trunk: "onnx:b\\0c"\n',
+        "3: trunk: expected the name of a trunk",
+        "`trunkline trunks ls` lists them",
+    ),
+    "NUL in a path": (
+        'task: classify\ndata: [a, "b\\0c"]\n',
+        "2: data.1.path: expected a folder or a file",
+        "write `.` for the scenario's own folder",
     ),
     "yes for a number": (OK + "split: {seed: yes}\n", "3: split.seed: expected a whole number, got 'yes'", LISTED),
     "number for a block": (OK + "budget: 10\n", "3: budget: expected a block of keys, got '10'", LISTED),

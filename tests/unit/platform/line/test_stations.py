@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,12 +38,25 @@ def test_json(store: StationStore) -> None:
     assert store.get_json("inspect", "a" * 64) == {"b": [1, "é \udce9"]}
 
 
-@pytest.mark.parametrize("files", [{"output.json": b""}, {"output.json": b'{"a": '}, {"other": b"1"}, {}])
+@pytest.mark.parametrize(
+    "files", [{"output.json": b""}, {"output.json": b'{"a": '}, {"output.json": b"null"}, {"other": b"1"}, {}]
+)
 def test_an_output_that_lost_its_bytes_is_made_again(store: StationStore, files: dict[str, bytes]) -> None:
     store.put("inspect", "a" * 64, files)
     assert store.get_json("inspect", "a" * 64) is None
     store.put_json("inspect", "a" * 64, 1)
     assert store.get_json("inspect", "a" * 64) == 1
+
+
+@pytest.mark.parametrize("spoil", [lambda folder: (folder / "more").mkdir(), lambda folder: (
+    shutil.rmtree(folder), folder.write_bytes(b"")
+)])  # fmt: skip
+def test_what_is_no_output_of_ours_is_made_again(store: StationStore, spoil: Callable[[Path], object]) -> None:
+    store.put("fit", "a" * 64, FILES)
+    spoil(store.folder("fit", "a" * 64))
+    assert store.get("fit", "a" * 64) is None
+    store.put("fit", "a" * 64, FILES)
+    assert store.get("fit", "a" * 64) == FILES
 
 
 def test_the_first_of_two_wins(store: StationStore) -> None:

@@ -237,3 +237,14 @@ def move(action: str, old: int | None, new: int, bundle: str = "", alias: str = 
 )
 def test_champions_so_far(moves: list[Entry], present: int | None, pile: list[int]) -> None:
     assert champions(moves, present, {number: f"b{number}" for number in range(1, 9)}) == pile
+
+
+def test_a_folder_in_its_place_is_told(home: Path) -> None:
+    log = AuditLog(home)
+    log.path.mkdir(parents=True)
+    for call in (log.entries, log.verify, partial(log.record, ENTRY)):
+        with pytest.raises(StorageError) as caught:
+            call()
+        assert str(caught.value) == (
+            f"{log.path}: expected a file, got a folder\n  fix: move the folder away, then run the same command again"
+        )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from trunkline.cli.app import app, run
+from trunkline.core import files
 from trunkline.core.digest import canonical_json, digest_bytes
 from trunkline.core.settings import Settings
 from trunkline.core.types.head import TrainedHead
@@ -169,7 +173,7 @@ def asked(make: SimpleNamespace, ready: Path, tmp_path: Path, pictures: Any) -> 
         (folder / "trunk.onnx").write_bytes(b"graph")
         files = {"trunk.onnx": digest_bytes(b"graph")}
         (folder / "card.json").write_bytes(canonical_json({**card.to_json(), "files": files}))
-        weight = np.zeros((16, 2), np.float32)
+        weight = np.zeros((12, 2), np.float32)
         weight[:, 0] = 9 - 18 * seed
         head = TrainedHead(
             task="classify", labels=labels, trunk=card.digest,
@@ -232,6 +236,28 @@ def test_a_label_is_said_only_where_the_model_stands_for_it(accepted: tuple[str,
     scores = (("a", 0.9), ("b", 0.7), ("c", 0.2), ("d", 0.1))
     predictions = tuple(Prediction(label, score) for label, score in scores)
     assert _line(Observation("x.png", 0, 0.0, predictions, accepted, unsure, "b" * 64), "") == line
+
+
+def test_what_only_looks_works_on_a_home_that_can_only_be_read(
+    trunkline: Run, asked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **options: Any) -> Any:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    for owner, name in ((tempfile, "TemporaryFile"), (files, "write_atomic"), (fcntl, "flock")):
+        monkeypatch.setattr(owner, name, refused)
+    words = [("models", "ls"), ("models", "show", "a"), ("models", "compare", "a", "b"), ("data", "ls")]
+    done = [trunkline(*line) for line in [*words, ("predict", "a", asked / "1.png")]]
+    assert [(one.status, one.err) for one in done] == [(0, "")] * 5
+    refusal = trunkline("models", "promote", "a@1")
+    assert (refusal.status, "this disk cannot be written, only read" in refusal.err) == (2, True)
+
+
+def test_ls_says_that_the_database_is_gone(trunkline: Run, at: Registry) -> None:
+    (at.home / "mlflow.db").unlink()
+    done = trunkline("models", "ls", "--json")
+    assert (done.status, done.out) == (0, "")
+    assert "this file is gone, and with it all versions; by the audit log these were champions: steel@2" in done.err
 
 
 @pytest.mark.parametrize(

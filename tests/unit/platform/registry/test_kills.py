@@ -16,7 +16,7 @@ from trunkline.core.settings import Settings
 from trunkline.platform.registry.registry import Registry
 from trunkline.platform.registry.versions import ModelVersion
 
-REGISTER_STEPS = 19
+REGISTER_STEPS = 18
 PROMOTE_STEPS = 10
 """Steps that reach the disk or MLflow; the step after the last is one at which nothing is killed."""
 InChildren = Callable[..., list[int]]

@@ -91,8 +91,9 @@ def test_a_damaged_copy_in_the_home_is_mended(stocked: Path, tmp_path: Path) -> 
     kept = at.resolve("steel@1")
     whole = tmp_path / "whole.tlb"
     shutil.copyfile(kept, whole)
+    shutil.rmtree(stocked / "mlartifacts")
     kept.write_bytes(kept.read_bytes()[:-1])
-    with pytest.raises(BundleError, match="truncated"):
+    with pytest.raises(BundleError, match=r"steel@1: its file is damaged \(.*truncated.*\), and MLflow cannot give it"):
         at.resolve("steel@1")
     register(at, whole)
     assert at.resolve("steel@1").read_bytes() == whole.read_bytes()
@@ -165,7 +166,7 @@ def test_show(stocked: Path) -> None:
         "name": "steel", "version": 2, "aliases": ["champion"], "created": version.created, "mlflow_run": version.run,
         "task": "classify", "status": "passed", "labels": ["crack", "划痕"], "digest": version.digest,
         "bundle": str(version.path), "bundle_bytes": version.bundle_bytes, "signer": bundle.signer, "trusted": True,
-        "metrics": {"accuracy": 0.95, "latency_ms_p95": 3.5}, "override": None, "warnings": [],
+        "metrics": {"accuracy": 0.95, "latency_ms_p95": 3.5, "recall_min": None}, "override": None, "warnings": [],
         "data_licence": "CC0-1.0",
     }  # fmt: skip
     assert {key: shown[key] for key in expected} == expected
@@ -362,18 +363,83 @@ def test_a_file_opens_without_a_registry(home: Path, write_bundle: WriteBundle) 
 
 def test_a_file_that_was_replaced_is_refused(stocked: Path) -> None:
     at = registry(stocked)
+    shutil.rmtree(stocked / "mlartifacts")
     shutil.copyfile(at.resolve("steel@1"), at.resolve("steel@2"))
     for call in (at.resolve, at.show, at.promote, lambda ref: list(at.open_many(ref))):
-        with pytest.raises(BundleError, match=r"steel@2: expected the bundle \w+ that was registered, got"):
+        with pytest.raises(BundleError, match=r"steel@2: its file is damaged \(it holds the bundle \w+\)"):
             call("steel@2")
 
 
-def test_a_file_that_is_gone_is_brought_from_the_artifacts(stocked: Path) -> None:
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        Path.unlink,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: shutil.copyfile(registry(path.parents[1]).resolve("steel@2"), path),
+    ],
+    ids=["gone", "empty", "torn", "another bundle"],
+)
+def test_a_file_that_is_gone_or_damaged_is_brought_from_the_artifacts(
+    stocked: Path, spoil: Callable[[Path], object]
+) -> None:
     at = registry(stocked)
-    whole = at.resolve("steel@1").read_bytes()
-    at.resolve("steel@1").unlink()
-    assert at.resolve("steel@1").read_bytes() == whole
+    kept = at.resolve("steel@1")
+    whole = kept.read_bytes()
+    spoil(kept)
+    assert (at.resolve("steel@1"), kept.read_bytes()) == (kept, whole)
     assert [path.name for path in (stocked / "bundles").iterdir() if path.suffix != ".tlb"] == []
+
+
+def test_a_tag_of_the_digest_that_was_edited_is_told(stocked: Path) -> None:
+    at = registry(stocked)
+    right = at.find("steel@1").digest
+    at.tracking.client().set_model_version_tag("steel", "1", "trunkline.digest", "f" * 64)
+    with pytest.raises(BundleError) as caught:
+        at.show("steel@1")
+    assert str(caught.value) == (
+        f"steel@1: expected MLflow's tag trunkline.digest to name the bundle that MLflow keeps, {right[:12]}, "
+        "got ffffffffffff: one of the two was edited\n"
+        f"  fix: in MLflow, set the tag of this version to {right}; or build the model again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("promoted", "over", "alias"),
+    [
+        ("steel@2", 2, "champion"),
+        ("steel@1", 2, "challenger"),
+        ("steel@2", None, "challenger"),
+        ("steel@1", "any", "champion"),
+    ],
+)
+def test_a_person_who_promotes_meanwhile_is_not_overruled(
+    stocked: Path, write_bundle: WriteBundle, promoted: str, over: Any, alias: str
+) -> None:
+    at = registry(stocked)
+    at.promote(promoted, who="bob", why="by hand")
+    made = register(at, write_bundle(seed=9), promote="champion", over=over, who="ann", why="no worse")
+    champion = at.champion("steel")
+    assert (made.ref, made.alias, champion and champion.ref) == (
+        "steel@5", alias, "steel@5" if alias == "champion" else promoted,
+    )  # fmt: skip
+    why = {"champion": "no worse", "challenger": "no worse; the champion was changed while it was built"}[alias]
+    assert (moves(at)[-1][1], moves(at)[-1][5]) == (alias, why)
+
+
+def test_a_database_that_is_gone_is_told(stocked: Path) -> None:
+    assert (registry(stocked).lost(), registry(stocked / "fresh").lost()) == (None, None)
+    (stocked / "mlflow.db").unlink()
+    for call in (registry(stocked).show, registry(stocked).resolve):
+        with pytest.raises(StorageError) as caught:
+            call("steel")
+        assert str(caught.value) == (
+            f"{stocked / 'mlflow.db'}: this file is gone, and with it all versions; by the audit log these were "
+            "champions: steel@2\n  fix: put a copy of it back; else build again, which begins with version 1 "
+            f"({stocked / 'bundles'} has the bundles)"
+        )
+    with pytest.raises(NotFoundError):
+        registry(stocked).find("steel")
 
 
 def test_a_file_that_is_gone_everywhere_is_named(stocked: Path) -> None:

@@ -23,7 +23,7 @@ from trunkline.platform.registry.keys import signing_key
 from trunkline.platform.registry.registry import Registry
 from trunkline.platform.registry.use import observe, predictors, trunk_of
 
-WIDTH = 16  # features that the fake runtime gives
+WIDTH = 12  # features that the fake runtime gives
 
 
 def put_trunk(card: TrunkCard, home: Path) -> TrunkCard:
@@ -42,13 +42,15 @@ def put_trunk(card: TrunkCard, home: Path) -> TrunkCard:
 def seal(make: SimpleNamespace, home: Path, tmp_path: Path) -> Callable[..., Path]:
     """Writes a bundle on a trunk; its head's weights follow from the seed."""
 
-    def write(name: str, card: TrunkCard, *, seed: int = 0, verdict: str = "passed", by: Path = home) -> Path:
+    def write(
+        name: str, card: TrunkCard, *, seed: int = 0, verdict: str = "passed", by: Path = home, width: int = WIDTH
+    ) -> Path:
         rng = np.random.default_rng(seed)
         head = TrainedHead(
             task="classify",
             labels=("crack", "good"),
             trunk=card.digest,
-            weights={"weight": rng.normal(size=(WIDTH, 2)).astype(np.float32), "bias": np.zeros(2, np.float32)},
+            weights={"weight": rng.normal(size=(width, 2)).astype(np.float32), "bias": np.zeros(2, np.float32)},
             config={"rung": "linear", "channels": []},
             thresholds={"crack": 0.5, "good": 0.5},
             unsure={"crack": (0.0, 0.5), "good": (0.0, 0.5)},
@@ -173,11 +175,25 @@ def test_a_built_in_trunk_is_made_and_must_be_the_same(
     make: SimpleNamespace, home: Path, seal: Callable[..., Path]
 ) -> None:
     made = TRUNKS.load("test-trunk")().export(home).card
-    path = seal("steel", made)
+    path = seal("steel", made, width=made.width)
     assert trunk_of(bundles.read(path), home).card == made
     assert (home / "trunks" / made.digest).is_dir()
-    with pytest.raises(BundleError, match=f"expected a model on trunk {short(made.digest)}, got one on test-trunk"):
+    with pytest.raises(
+        BundleError, match=rf"not on this machine \(the one of this name here is {short(made.digest)}\)"
+    ):
         trunk_of(bundles.read(seal("steel", make.card)), home)
+
+
+def test_a_signed_head_that_does_not_fit_its_trunk_is_refused(
+    make: SimpleNamespace, home: Path, settings: Settings, seal: Callable[..., Path]
+) -> None:
+    put_trunk(make.card, home)
+    with pytest.raises(BundleError) as caught:
+        predictors(str(seal("steel", make.card, width=9)), settings, warn=never)
+    assert caught.value.message.startswith(
+        "head.safetensors: expected a classify head of 2 labels on taps of [4] channels, "
+        "got weights bias (2,), weight (9, 2) (ValueError: "
+    )
 
 
 def test_a_built_in_trunk_whose_weights_are_not_installed_says_so(

@@ -143,3 +143,26 @@ def test_where_the_tables_are_other_ones_the_client_is_asked(stocked: Path, monk
 
     monkeypatch.setattr(SqliteReads, "versions", unknown)
     assert at.ls() == expected
+
+
+def test_a_database_on_a_disk_that_cannot_be_written_is_read_from_a_copy(
+    stocked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite must write beside a write-ahead log to read it; here the last commit is in the log alone."""
+    reads = SqliteReads(stocked / "mlflow.db", stocked / "bundles")
+    with closing(sqlite3.connect(stocked / "mlflow.db")) as writer:
+        writer.execute("DELETE FROM registered_model_aliases WHERE alias = 'challenger'")
+        writer.commit()
+        expected = everything(reads)
+        real, opened = sqlite3.connect, []
+
+        def connect(address: str, **options: Any) -> sqlite3.Connection:
+            opened.append(address)
+            if str(stocked) not in address:
+                return real(address, **options)
+            return real("file:/nowhere/at/all?mode=ro", uri=True)
+
+        monkeypatch.setattr(sqlite3, "connect", connect)
+        assert everything(reads) == expected
+    assert [version.aliases for version in expected["versions"]][:3] == [(), ("champion",), ()]
+    assert {stocked.as_uri() in address for address in opened} == {True, False}

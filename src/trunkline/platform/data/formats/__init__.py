@@ -115,3 +115,5 @@ def detect(path: Path) -> str:
 def _there(path: Path) -> None:
     if not path.exists():
         raise DataError("expected a folder of images; there is nothing here", where=str(path), fix="check the path")
+    if not path.is_dir() and not path.is_file():  # a named pipe would keep us waiting for ever
+        raise DataError("expected a folder of images or a list, got what is neither", where=str(path))

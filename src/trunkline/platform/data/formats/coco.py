@@ -10,6 +10,7 @@ import json
 import math
 import posixpath
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -217,5 +218,11 @@ def read_json(file: Path) -> Any:
         raise DataError("expected flat JSON, got it nested too deep", where=str(file)) from error
     except json.JSONDecodeError as error:
         raise DataError(f"not JSON: {error.msg}", where=f"{file}:{error.lineno}:{error.colno}") from error
-    except ValueError as error:  # bytes that are not UTF-8, or a number of thousands of digits
+    except UnicodeDecodeError as error:
         raise DataError(f"not JSON: {str(error)[:200]}", where=str(file), fix="save the file as UTF-8") from error
+    except ValueError as error:  # the one that is left
+        raise DataError(
+            f"expected numbers of at most {sys.get_int_max_str_digits():,} digits, got a longer one",
+            where=str(file),
+            fix="mend the number, or export the file again from where it is from",
+        ) from error

@@ -147,7 +147,12 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
                     raise DataError("expected a path in this row, got none", where=f"{file}:{reader.line_num}")
                 yield reader.line_num, defaultdict(str, row)
     except csv.Error as error:
-        raise DataError(f"not CSV: {error}", where=f"{file}:{reader.line_num}", fix="mend this line") from error
+        if "field limit" in str(error):
+            message = f"expected fields of at most {csv.field_size_limit():,} characters, got a longer one"
+            fix = "shorten it, or close the quote that is open, in this line or in one before it"
+        else:
+            message, fix = f"not CSV: {error}", "mend this line"
+        raise DataError(message, where=f"{file}:{reader.line_num}", fix=fix) from error
 
 
 def _delimiter(text: str) -> str:

@@ -50,9 +50,13 @@ def read_bounded(path: Path, limit: int, kind: str) -> bytes:
         DataError: When it is larger than `limit` bytes or cannot be read.
     """
     try:
-        size = path.stat().st_size
-        if size > limit:
-            raise DataError(f"expected {kind} of at most {limit >> 20} MB, got {size >> 20} MB", where=str(path))
+        seen = path.stat()
+        if not stat.S_ISREG(seen.st_mode):
+            raise DataError(f"expected {kind}, got what is no regular file", where=str(path))
+        if seen.st_size > limit:
+            raise DataError(
+                f"expected {kind} of at most {limit >> 20} MB, got {seen.st_size >> 20} MB", where=str(path)
+            )
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"expected {kind}: {error.strerror or error}", where=str(path)) from error
@@ -61,6 +65,8 @@ def read_bounded(path: Path, limit: int, kind: str) -> bytes:
 def size_of(path: Path) -> tuple[int, int] | None:
     """Width and height after EXIF orientation, from the header; None when the file is no image that can be read."""
     try:
+        if not path.is_file():
+            return None
         with path.open("rb") as stream:
             head = stream.read(_HEAD)
             try:
@@ -115,7 +121,10 @@ class Look:
                         continue
                     if entry.is_symlink() and not _within(Path(entry.path), self._real):
                         continue  # a file of labels that is outside is not read either
-                    (folders if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.name)
+                    elif entry.is_file():  # a named pipe would keep us waiting for ever
+                        files.append(entry.name)
             self._listed[folder] = (sorted(folders), sorted(files))
         return self._listed[folder]
 
@@ -213,6 +222,8 @@ class Folder:
                 self.notes.add("bad-name", name, "not UTF-8; rename the file")
             elif stat.S_ISREG(seen.st_mode) or (stat.S_ISLNK(seen.st_mode) and self._link(name)):
                 found[name] = None
+            elif not stat.S_ISLNK(seen.st_mode):
+                self.notes.add("special-file", name, "not a regular file")
         return found
 
     @cached_property

@@ -16,6 +16,8 @@ from trunkline.platform.data.formats.notes import Notes
 DIGITS = 2
 """Boxes are kept to a hundredth of a pixel, as COCO and datumaro write them: every layout then gives back the same."""
 
+_FARTHEST = 1e6  # pixels; a picture has 65,535 a side at most
+
 
 def label_of(value: Any) -> str:
     """A label as text without spaces around it, in one Unicode form; "" for what cannot be one.
@@ -92,6 +94,8 @@ class Gathered:
         x1, y1, x2, y2 = (round(n, DIGITS) if math.isfinite(n) else n for n in map(number, corners))
         if not all(map(math.isfinite, (x1, y1, x2, y2))):
             reason = "not finite"
+        elif max(map(abs, (x1, y1, x2, y2))) > _FARTHEST:
+            reason = "absurdly large"
         elif x1 >= x2 or y1 >= y2:
             reason = "of no area"
         elif x2 <= 0 or y2 <= 0 or self._beyond(name, x1, y1, declared):

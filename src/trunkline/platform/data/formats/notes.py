@@ -36,6 +36,11 @@ _KINDS: dict[str, tuple[Severity, str, str]] = {
         "{n} files of labels cannot be read; their images were left out",
     ),
     "bad-name": ("warning", "1 file has a name that is not text", "{n} files have names that are not text"),
+    "special-file": (
+        "warning",
+        "1 pipe, socket or device was not read",
+        "{n} pipes, sockets or devices were not read",
+    ),
     "split-conflict": (
         "warning",
         "1 image is in the training and in the test part; it was taken for training",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from trunkline.core.types.gate import GateCheck, GateReport
+from trunkline.core.types.gate import NOTHING_ASKED, GateCheck, GateReport
 from trunkline.core.types.scenario import Limit
 from trunkline.platform.line.report import words
 from trunkline.platform.line.report.data import ReportData
@@ -16,6 +16,8 @@ _DATA_ADVICE = {
     "label-likely-wrong": "Check the labels under “Label likely wrong” below: a wrong label teaches a wrong answer.",
     "same-picture-two-labels": "Decide which label is right for the pictures that have two.",
     "split-leak": "Mend the test split: some of its pictures were learned from as well, so the figures may flatter.",
+    "frozen-leak": "Mend the test split: pictures that the champion was tested on are learned from.",
+    "large-group": "Bring a split by day or by camera: frames of one scene are on both sides, and flatter the figures.",
     "too-few": "Add pictures of the classes that have too few to measure.",
     "imbalance": "Add pictures of the rare classes.",
     "unreadable": "Copy the unreadable files again, or leave them out.",
@@ -24,20 +26,23 @@ _DATA_ADVICE = {
 
 def headline(data: ReportData) -> str:
     """The verdict in one sentence."""
-    verdict = {"passed": "Passed", "failed": "Failed"}[data.status] if data.gate.checks else "Measured, nothing asked"
+    verdict = {"passed": "Passed", "failed": "Failed", "measured": NOTHING_ASKED.capitalize()}[data.status]
     return f"{verdict}: {_result(data)}"
 
 
 def _result(data: ReportData) -> str:
     gate, pictures = data.gate, words.plural(data.test_images, "test picture")
     if data.task == "anomaly" and {"recall", "false_reject_rate"} <= gate.metrics.keys():
-        rejected = words.percent(gate.metrics["false_reject_rate"])
-        rejected = f"{rejected} of the good rejected{_brackets(gate, 'false_reject_rate')}, on {pictures}"
-        if gate.intervals.get("recall") == (0.0, 1.0):  # a share of nothing
-            return f"{rejected}; no flawed picture to test on"
-        return f"{words.percent(gate.metrics['recall'])} of the flawed caught{_brackets(gate, 'recall')}, {rejected}"
+        caught, rejected = gate.metrics["recall"], gate.metrics["false_reject_rate"]
+        kept = f"{words.percent(rejected)} of the good rejected{_brackets(gate, 'false_reject_rate')}"
+        found = f"{words.percent(caught)} of the flawed caught{_brackets(gate, 'recall')}"
+        if math.isnan(caught):
+            return f"{kept}, on {pictures}; how many of the flawed it catches was not measured: no flawed picture"
+        if math.isnan(rejected):
+            return f"{found}, on {pictures}; how many of the good it rejects was not measured: no good picture"
+        return f"{found}, {kept}, on {pictures}"
     for name in ("accuracy", "f1_macro", "auroc"):
-        if name not in gate.metrics:
+        if math.isnan(gate.metrics.get(name, math.nan)):
             continue
         value = gate.metrics[name]
         if name == "accuracy":
@@ -65,7 +70,7 @@ def use(data: ReportData) -> str:
             f"Not for deciding on its own: it missed what was asked for {missed}. "
             "It may help to sort pictures for a person who looks at each."
         )
-    if not data.gate.checks:
+    if data.status == "measured":
         return "That is for you to say: no gate was asked for, so nothing was promised and nothing was refused."
     kinds = "good and flawed pictures" if data.task == "anomaly" else words.plural(len(data.labels), "class", "classes")
     text = f"For pictures like those it was tested on: the same kind of camera, light and parts, and the {kinds} below."
@@ -93,13 +98,15 @@ def next_steps(data: ReportData) -> tuple[str, ...]:
         if more := more_pictures(check, data):
             steps.append(f"Get firm evidence on “{words.label_of(check.name)}”. {more}")
     steps += [text for kind, text in _DATA_ADVICE.items() if kind in kinds]
-    if data.status == "passed":
+    if data.status != "failed":
         steps.append("Try it on pictures of your own that are not in this data set.")
     return tuple(steps[:5])
 
 
 def _mend(check: GateCheck) -> str:
     title = words.label_of(check.name)
+    if math.isnan(check.value):
+        return f"{title}: {check.note}."
     if check.name == "champion":
         return f"Keep the model in service: the new one does worse on the same pictures ({words.measured(check)})."
     if check.machine:

@@ -14,12 +14,10 @@ from trunkline.core.files import write_atomic
 from trunkline.core.types.scenario import Scenario
 from trunkline.platform.line.report import figures
 from trunkline.platform.line.report.data import Costs, Curve, Histogram, Picture, ReportData, StationCost
-from trunkline.platform.line.report.pictures import heat_top, overlay, thumbnail
+from trunkline.platform.line.report.pictures import heat_top, overlay, reduced, thumbnail
 from trunkline.platform.line.report.render import render
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from trunkline.core.types.bundle import Bundle
     from trunkline.core.types.features import FeatureTable
     from trunkline.core.types.gate import GateReport
@@ -53,6 +51,7 @@ def write_report(job: Job, gated: Gated, bundle: Bundle) -> Path:
 def report_data(job: Job, gated: Gated, bundle: Bundle) -> ReportData:
     """Everything that the report of one model shows."""
     measured, most = gated.measured, job.shop.settings.report_pictures
+    overview = "overview.html"
     mistakes, unsure = wrong(measured), doubted(measured)
     shown = [*mistakes[:most], *unsure[:most]]
     drawn = _pictures(job, measured, shown)
@@ -65,7 +64,7 @@ def report_data(job: Job, gated: Gated, bundle: Bundle) -> ReportData:
         train_images=len(job.rows("train")),
         test_images=len(measured.targets),
         costs=_costs(job, bundle),
-        scenario=asked_for(job.scenario),
+        scenario=asked_for(job.scenario, job.dataset.format),
         model=job.scenario.name,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         per_class=figures.class_figures(measured.metrics.per_class),
@@ -81,6 +80,7 @@ def report_data(job: Job, gated: Gated, bundle: Bundle) -> ReportData:
         lineage=_lineage(job, bundle),
         licences={"Trunk weights": job.trunk.card.licence, "Data": job.scenario.licence or "not said"},
         versions=_versions(),
+        overview=overview if (job.shop.settings.home / "reports" / overview).is_file() else "",
     )
 
 
@@ -93,12 +93,19 @@ def _confusion(measured: Measured) -> tuple[tuple[int, ...], ...] | None:
     return tuple(tuple(row) for row in counts) if counts is not None else None
 
 
-def asked_for(scenario: Scenario) -> dict[str, str]:
-    """A scenario in words: field -> text."""
+def asked_for(scenario: Scenario, layout: str) -> dict[str, str]:
+    """A scenario in words: field -> text.
+
+    Args:
+        scenario: What was asked for.
+        layout: The layout in which the data came.
+    """
+    named = all(source.format for source in scenario.data)
     point = {name: getattr(scenario.operating_point, name) for name in _OPERATING}
     asked = {
         "Task": scenario.task,
         "Data": ", ".join(source.path.name for source in scenario.data),
+        "Layout of the data": f"{layout}, {'as asked' if named else 'detected'}",
         "Trunk": scenario.trunk,
         "Split": f"{scenario.split.test:.0%} put aside, seed {scenario.split.seed}, where the data brings no split",
         "Operating point": ", ".join(f"{_OPERATING[n]} {v:g}" for n, v in point.items() if v is not None) or "default",
@@ -167,15 +174,22 @@ def _curves(measured: Measured) -> tuple[Histogram | None, Curve | None]:
         sure = np.maximum(scores.probabilities, 1 - scores.probabilities).min(axis=1)
         return None, figures.sure_curve(sure, right, scores.unsure)
     right = np.array([head.labels[k] in truth for k, truth in zip(_answers(measured), measured.targets, strict=True)])
-    return None, figures.sure_curve(scores.probabilities.max(axis=1), right, scores.unsure)
+    cuts = {high for _, high in head.unsure.values()}
+    cut = cuts.pop() if len(cuts) == 1 else float("nan")
+    return None, figures.sure_curve(scores.probabilities.max(axis=1), right, scores.unsure, cut)
 
 
 def _pictures(job: Job, measured: Measured, shown: Sequence[Shown]) -> list[Picture]:
     """Thumbnails with heat maps for what was said."""
+    from trunkline.algorithms.trunks import preprocess
+
     rows = job.rows("test")
     samples = [job.dataset.samples[rows[one.row]] for one in shown]
-    images = [image for _, image in job.pictures([sample.image for sample in samples])]
-    heats = heat_maps(job, measured, shown, images)
+    small, inputs = [], []
+    for _, image in job.pictures([sample.image for sample in samples]):  # a whole one is held only here
+        small.append(reduced(image, _SIDE))
+        inputs += [] if job.dense else [preprocess(image, job.trunk.card)]
+    heats = heat_maps(job, measured, shown, inputs)
     top = heat_top([heat for heat in heats if heat is not None])
     return [
         Picture(
@@ -186,16 +200,23 @@ def _pictures(job: Job, measured: Measured, shown: Sequence[Shown]) -> list[Pict
             thumbnail=thumbnail(image, _SIDE),
             overlay=overlay(image, heat, _SIDE, top=top) if heat is not None else b"",
         )
-        for one, sample, image, heat in zip(shown, samples, images, heats, strict=True)
+        for one, sample, image, heat in zip(shown, samples, small, heats, strict=True)
     ]
 
 
 def heat_maps(
-    job: Job, measured: Measured, shown: Sequence[Shown], images: Sequence[Image.Image]
+    job: Job, measured: Measured, shown: Sequence[Shown], inputs: Sequence[np.ndarray]
 ) -> list[np.ndarray | None]:
-    """What spoke for each answer by place, from the dense taps; None for an answer that names no label."""
+    """What spoke for each answer by place, from the dense taps; None for an answer that names no label.
+
+    Args:
+        job: Whose test pictures they are.
+        measured: The answers.
+        shown: The pictures.
+        inputs: The pictures as the trunk takes them, of shape (size, size, 3); none where the job keeps dense maps.
+    """
     head = measured.head
-    table = _dense(job, shown, images)
+    table = _dense(job, shown, inputs)
     result: list[np.ndarray | None] = [None] * len(shown)
     by_label: dict[str, list[int]] = {}
     for place, one in enumerate(shown):
@@ -209,18 +230,17 @@ def heat_maps(
     return result
 
 
-def _dense(job: Job, shown: Sequence[Shown], images: Sequence[Image.Image]) -> FeatureTable:
+def _dense(job: Job, shown: Sequence[Shown], inputs: Sequence[np.ndarray]) -> FeatureTable:
     """Features with dense maps of the pictures that are shown: kept for heads that need them, else made now."""
-    from trunkline.algorithms.trunks import preprocess
     from trunkline.core.types.features import FeatureTable
 
     if job.dense:
         rows = job.rows("test")
         return job.table.take([rows[one.row] for one in shown])
-    names = tuple("" for _ in images)
-    if not images:
+    names = tuple("" for _ in inputs)
+    if not inputs:
         return FeatureTable(names, np.zeros((0, job.trunk.card.width), np.float32), job.trunk.card.digest)
-    out = job.shop.session(job.trunk, dense=True).embed([preprocess(image, job.trunk.card) for image in images])
+    out = job.shop.session(job.trunk, dense=True).embed(inputs)
     dense = {name: maps for name, maps in out.items() if name != "pooled"}
     return FeatureTable(names, out["pooled"], job.trunk.card.digest, dense)
 

@@ -12,8 +12,11 @@ from trunkline.platform.line.report.data import Curve, CurvePoint, Figure, Histo
 
 MATRIX_CLASSES = 100
 """The most classes that a confusion matrix shows."""
+SMALL_IS_GOOD = ("false_reject_rate",)
+"""Figures that do not go on an axis that ends at 1, the best."""
 _SORT_FROM = 13  # from so many classes on, those with most mix-ups come first
 _FLOORS = (0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.0)
+_ROWS = 5  # thresholds that a table beside a curve shows, besides the model's own
 _CEILINGS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -103,18 +106,7 @@ def _cell(count: int, total: int, right: bool) -> str:
 
 def curve(data: Curve) -> Markup:
     """The threshold curve with the operating point marked."""
-    if data.kind == "sure":
-        left, right = (0.5 if data.operating.x >= 0.7 else 0.0), 1.0
-        bottom = floor_of([p.y for p in data.points if p.x >= left] + [data.operating.y])
-        top = 1.0
-        names = ("Pictures it answers itself", "Of those, right")
-    else:
-        left, bottom = 0.0, 0.0
-        right = _ceiling(max(0.05, 2 * data.operating.x))
-        top = _ceiling(max(0.05, 2 * data.operating.y))
-        names = ("Good pictures rejected", "Flawed pictures missed")
-    if top == bottom:
-        bottom = 0.0
+    (left, right), (bottom, top), names = _axes(data)
     path = _steps(data.points, left, right, bottom, top)
     shape = f'<polyline points="{path}" vector-effect="non-scaling-stroke"/>'
     dot = ""
@@ -124,6 +116,35 @@ def curve(data: Curve) -> Markup:
     alt = f"{names[1]} against {names[0].lower()}; at the model's threshold {words.percent(data.operating.x)}"
     alt += f" and {words.percent(data.operating.y)}" if dot else ""
     return _plot(shape, alt, names=names, across=_ticks(left, right), up=_ticks(bottom, top), marks=dot)
+
+
+def _axes(data: Curve) -> tuple[tuple[float, float], tuple[float, float], tuple[str, str]]:
+    """Ends of the axis across, of the one up, and what they are called."""
+    at = data.operating
+    if data.kind == "sure":
+        left = 0.5 if at.x >= 0.7 else 0.0
+        bottom = floor_of([p.y for p in data.points if p.x >= left] + [at.y])
+        return (left, 1.0), (0.0 if bottom == 1.0 else bottom, 1.0), ("Pictures it answers itself", "Of those, right")
+    right, top = (_ceiling(max(0.05, 2 * share)) for share in (at.x, at.y))
+    return (0.0, right), (0.0, top), ("Good pictures rejected", "Flawed pictures missed")
+
+
+def thresholds(data: Curve) -> tuple[tuple[str, str], list[tuple[str, CurvePoint, bool]]]:
+    """The curve in numbers: names of its axes, and rows by rising threshold.
+
+    Returns:
+        Names of x and y, and rows of a threshold as text, its point, and whether it is the model's own: a few points of
+        the part that is drawn, evenly apart, and the model's; no rows where no single score tells.
+    """
+    (left, right), _, names = _axes(data)
+    drawn = [p for p in data.points if math.isfinite(p.threshold) and left <= p.x <= right]
+    count = min(len(drawn), _ROWS)
+    picked = {round(i * (len(drawn) - 1) / max(1, count - 1)) for i in range(count)}
+    rows = [(drawn[i], False) for i in picked]
+    if math.isfinite(data.operating.threshold):
+        rows = [row for row in rows if row[0].threshold != data.operating.threshold] + [(data.operating, True)]
+    rows.sort(key=lambda row: row[0].threshold)
+    return names, [(f"{point.threshold:.4g}", point, own) for point, own in rows]
 
 
 def histogram(data: Histogram) -> Markup:

@@ -9,7 +9,7 @@ from typing import Literal
 from trunkline.core.types.dataset import Finding
 from trunkline.core.types.gate import GateReport
 
-OverviewStatus = Literal["passed", "failed", "error"]
+OverviewStatus = Literal["passed", "measured", "failed", "error"]
 CurveKind = Literal["sure", "reject"]
 
 
@@ -42,10 +42,12 @@ class ClassFigures:
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
     """One threshold. `sure`: x is the share that is answered, y the share of the answers that is right. `reject`: x is
-    the share of good pictures rejected, y the share of flawed ones missed."""
+    the share of good pictures rejected, y the share of flawed ones missed. The threshold is a score: at or over it a
+    picture is answered (`sure`) or rejected (`reject`); NaN where no single score tells."""
 
     x: float
     y: float
+    threshold: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,7 @@ class ReportData:
         licences: Of what -> licence.
         versions: Package or machine part -> version.
         next_steps: What the reader should do; derived from the gate and the data when empty.
+        overview: Path of the page over all models, relative to the report; "" for none.
     """
 
     name: str
@@ -201,6 +204,7 @@ class ReportData:
     licences: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     next_steps: tuple[str, ...] = ()
+    overview: str = ""
 
     def __post_init__(self) -> None:
         count = len(self.labels)
@@ -209,7 +213,10 @@ class ReportData:
             raise ValueError(f"expected a confusion matrix of {count} rows of {count}, got rows of {got}")
 
     @property
-    def status(self) -> Literal["passed", "failed"]:
+    def status(self) -> Literal["passed", "measured", "failed"]:
+        """The verdict; "measured" where nothing was asked, so that there is nothing to pass."""
+        if not self.gate.checks:
+            return "measured"
         return "passed" if self.gate.passed else "failed"
 
 
@@ -219,7 +226,7 @@ class OverviewRow:
 
     Attributes:
         name: The scenario's name.
-        status: "error" for a scenario that could not be built.
+        status: "measured" for a model of which nothing was asked, "error" for a scenario that could not be built.
         task: Its task.
         measure: Name of its main figure, as "accuracy".
         figure: The main figure; None for an error.

@@ -19,27 +19,25 @@ _BINS = 28
 
 
 def class_figures(rows: Sequence[ClassRow]) -> tuple[ClassFigures, ...]:
-    """Rows of an evaluation as rows of a report; what could not be measured is not shown as 0 %."""
+    """Rows of an evaluation as rows of a report."""
     return tuple(
         ClassFigures(
-            row.label, row.n, _figure(row.recall, row.recall_interval), _figure(row.precision, row.precision_interval)
+            row.label, row.n, Figure(row.recall, *row.recall_interval), Figure(row.precision, *row.precision_interval)
         )
         for row in rows
     )
 
 
-def _figure(value: float, interval: tuple[float, float]) -> Figure:
-    """Only a share of nothing has an interval from 0 to 1: it was not measured."""
-    return Figure(float("nan") if interval == (0.0, 1.0) else value, *interval)
-
-
-def sure_curve(score: NDArray[np.floating], right: NDArray[np.bool_], unsure: NDArray[np.bool_]) -> Curve:
+def sure_curve(
+    score: NDArray[np.floating], right: NDArray[np.bool_], unsure: NDArray[np.bool_], threshold: float = float("nan")
+) -> Curve:
     """Share answered against share of the answers that is right, if only scores over a threshold were answered.
 
     Args:
         score: Calibrated score of what was said, shape (n,).
         right: Whether it is right, shape (n,).
         unsure: What the model itself leaves to a person, shape (n,).
+        threshold: The score under which it does; NaN where no single score tells.
 
     Raises:
         ValueError: On no pictures, or arrays of different length.
@@ -53,10 +51,13 @@ def sure_curve(score: NDArray[np.floating], right: NDArray[np.bool_], unsure: ND
     hits = np.cumsum(np.asarray(right, bool)[order])[last_of_ties]
     answered = last_of_ties + 1
     kept = _thin_out(len(answered))
-    points = [CurvePoint(float(answered[i] / count), float(hits[i] / answered[i])) for i in reversed(kept)]
+    points = [
+        CurvePoint(float(answered[i] / count), float(hits[i] / answered[i]), float(ranked[last_of_ties[i]]))
+        for i in reversed(kept)
+    ]
     sure = ~np.asarray(unsure, bool)
     accuracy = float(np.asarray(right, bool)[sure].mean()) if sure.any() else float("nan")
-    return Curve("sure", tuple(points), CurvePoint(float(sure.mean()), accuracy))
+    return Curve("sure", tuple(points), CurvePoint(float(sure.mean()), accuracy, threshold))
 
 
 def reject_curve(score: NDArray[np.floating], anomaly: NDArray[np.bool_], threshold: float) -> Curve:
@@ -78,7 +79,7 @@ def reject_curve(score: NDArray[np.floating], anomaly: NDArray[np.bool_], thresh
 
     def at(cut: float) -> CurvePoint:
         rejected = 1 - np.searchsorted(good, cut, "left") / len(good)
-        return CurvePoint(float(rejected), float(np.searchsorted(flawed, cut, "left") / len(flawed)))
+        return CurvePoint(float(rejected), float(np.searchsorted(flawed, cut, "left") / len(flawed)), float(cut))
 
     cuts = np.append(np.unique(values), np.inf)
     return Curve("reject", tuple(at(cuts[i]) for i in _thin_out(len(cuts))), at(threshold))

@@ -32,7 +32,7 @@ PREVIEW_BYTES = 6 * 1024
 
 def thumbnail(image: Image.Image, side: int = 160) -> bytes:
     """The whole picture as JPEG, its longer side at most `side` pixels."""
-    return _jpeg(_small(image, side))
+    return _jpeg(reduced(image, side))
 
 
 def heat_top(heats: Sequence[NDArray[np.floating]]) -> float:
@@ -60,7 +60,7 @@ def overlay(image: Image.Image, heat: NDArray[np.floating], side: int = 160, *, 
     """
     if heat.ndim != 2 or not heat.size or not top > 0:
         raise ValueError(f"expected heat of shape (h, w) and top > 0, got {heat.shape} and {top}")
-    small = _small(image, side)
+    small = reduced(image, side)
     grey = np.asarray(small.convert("L"), np.float32)[..., None]
     strength = np.clip(np.nan_to_num(np.asarray(heat, np.float32)) / top, 0, 1)
     smooth = Image.fromarray(strength).resize(small.size, Image.Resampling.BICUBIC)
@@ -97,7 +97,8 @@ def data_uri(picture: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
-def _small(image: Image.Image, side: int) -> Image.Image:
+def reduced(image: Image.Image, side: int) -> Image.Image:
+    """The whole picture in RGB, its longer side at most `side` pixels; one that is small enough stays as it is."""
     rgb = image.convert("RGB")
     scale = min(1.0, side / max(rgb.size))
     size = (max(1, round(rgb.width * scale)), max(1, round(rgb.height * scale)))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import math
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +14,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from trunkline.core.types.dataset import Finding
+from trunkline.core.types.gate import NOTHING_ASKED
 from trunkline.core.types.scenario import Limit
 from trunkline.platform.line.report import advice, charts, words
 from trunkline.platform.line.report.data import ClassFigures, Figure, OverviewRow, ReportData
@@ -25,8 +28,8 @@ _TASKS = {
 _FINDING_PICTURES = 8  # of one finding; more would make the file heavy and teach nothing new
 _FINDING_NAMES = 12
 _SORT_FROM = 13
-_ORDER = {"error": 0, "failed": 1, "passed": 3}
-_NAMES = {"passed": "Passed", "failed": "Failed", "error": "Not built"}
+_ORDER = {"error": 0, "failed": 1, "measured": 3, "passed": 4}
+_NAMES = {"passed": "Passed", "measured": "Nothing asked", "failed": "Failed", "error": "Not built"}
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -85,6 +88,9 @@ def render(data: ReportData) -> str:
         limits=limits,
         curve=charts.curve(data.curve) if data.curve else "",
         curve_words=_curve_words(data),
+        curve_names=charts.thresholds(data.curve)[0] if data.curve else (),
+        curve_rows=charts.thresholds(data.curve)[1] if data.curve else [],
+        shell_name=shlex.quote(data.name),
         findings=[_finding(finding, data) for finding in data.findings],
         cost_words=_cost_words(data),
         stations=_stations(data),
@@ -103,6 +109,7 @@ def render_overview(rows: Sequence[OverviewRow], *, title: str = "All models", m
     ordered = sorted(rows, key=lambda row: (_rank(row), row.name))
     built = [row for row in ordered if row.status != "error"]
     passed = sum(row.status == "passed" for row in ordered)
+    unasked = sum(row.status == "measured" for row in ordered)
     filters = [("all", "All", len(ordered))]
     filters += [
         (kind, text, count)
@@ -110,19 +117,21 @@ def render_overview(rows: Sequence[OverviewRow], *, title: str = "All models", m
             ("error", "Not built", len(ordered) - len(built)),
             ("failed", "Failed", sum(row.status == "failed" for row in ordered)),
             ("thin", "Thin evidence", sum(row.thin for row in ordered)),
+            ("measured", "Nothing asked", unasked),
             ("passed", "Passed", passed),
         )
         if count
     ]
-    figures = [v for row in built if row.figure for v in (row.figure.low, row.figure.value)]
+    drawn = [row.figure for row in built if row.figure and row.measure not in charts.SMALL_IS_GOOD]
+    figures = [v for figure in drawn for v in (figure.low, figure.value)]
     return _html(
         "overview.html.j2",
         title=title,
         made=made,
-        status="passed" if passed == len(ordered) else "warning" if passed else "failed",
+        status=_status(len(ordered) - unasked, passed),
         summary=overview_summary(ordered),
         tiles=[
-            ("Passed", f"{passed:,} of {len(ordered):,}"),
+            ("Passed", f"{passed:,} of {len(ordered) - unasked:,}"),
             ("All models together", words.size(sum(row.bundle_bytes for row in built))),
             ("CPU time in all", words.seconds(sum(row.cpu_seconds for row in built))),
             ("Clock time in all", words.seconds(sum(row.seconds for row in built))),
@@ -130,18 +139,32 @@ def render_overview(rows: Sequence[OverviewRow], *, title: str = "All models", m
         filters=filters,
         rows=ordered,
         names=_NAMES,
+        small_is_good=charts.SMALL_IS_GOOD,
         floor=charts.floor_of(figures),
     )
 
 
 def overview_summary(rows: Sequence[OverviewRow]) -> str:
-    """A batch in one sentence, as "196 of 200 passed; 412 KB in all; 0.11 CPU s a model"."""
+    """A batch in one sentence, as "196 of 200 passed; 412 KB in all; 0.11 CPU s a model".
+
+    Models of which nothing was asked are counted by themselves: there was nothing to pass.
+    """
     built = [row for row in rows if row.status != "error"]
-    text = f"{sum(row.status == 'passed' for row in rows):,} of {len(rows):,} passed"
+    asked = [row for row in rows if row.status != "measured"]
+    counts = [f"{sum(row.status == 'passed' for row in asked):,} of {len(asked):,} passed"] if asked else []
+    if len(asked) < len(rows):
+        counts.append(f"{len(rows) - len(asked):,} {NOTHING_ASKED}")
+    text = "; ".join(counts)
     if not built:
         return text
     each = sum(row.cpu_seconds for row in built) / len(built)
     return f"{text}; {words.size(sum(row.bundle_bytes for row in built))} in all; {each:.2g} CPU s a model"
+
+
+def _status(asked: int, passed: int) -> str:
+    if not asked:
+        return "measured"
+    return "passed" if passed == asked else "warning" if passed else "failed"
 
 
 def _html(template: str, **values: Any) -> str:
@@ -244,13 +267,34 @@ def _curve_words(data: ReportData) -> str:
 
 
 def _finding(finding: Finding, data: ReportData) -> dict[str, Any]:
-    """A finding with the pictures there are, or with names alone."""
-    named = list(zip(finding.images, finding.names, strict=False))
-    shown = [(name, data_uri(data.thumbnails[image])) for image, name in named if image in data.thumbnails]
-    shown = shown[:_FINDING_PICTURES]
-    names = [] if shown else finding.names[:_FINDING_NAMES]
-    more = max(len(finding.images), len(finding.names)) - len(shown or names)
-    return {"finding": finding, "pictures": shown, "names": names, "more": more}
+    """A finding with the pictures there are, those that belong together side by side, or with names alone."""
+    there = [place for place, image in enumerate(finding.images[: len(finding.names)]) if image in data.thumbnails]
+    groups: dict[int, list[tuple[str, str, str]]] = {}
+    for place in there[:_FINDING_PICTURES]:
+        row = (finding.names[place], data_uri(data.thumbnails[finding.images[place]]), _caption(finding, place))
+        groups.setdefault(bisect.bisect_right(finding.detail.get("ends", ()), place), []).append(row)
+    names = [] if there else [(name, _caption(finding, i)) for i, name in enumerate(finding.names[:_FINDING_NAMES])]
+    shown = sum(map(len, groups.values())) or len(names)
+    more = max(len(finding.images), len(finding.names)) - shown
+    return {"finding": finding, "groups": list(groups.values()), "names": names, "more": more}
+
+
+def _caption(finding: Finding, place: int) -> str:
+    """What a finding says of one of its pictures: see `Finding.detail`."""
+
+    def told(key: str) -> Any:
+        values = finding.detail.get(key, ())
+        return values[place] if place < len(values) else None
+
+    if told("said") is not None:
+        sure = told("confidence")
+        text = f"labelled {told('given') or 'none'}, the model says {told('said') or 'none'}"
+        return f"{text} ({words.percent(sure)})" if sure is not None else text
+    if told("of") is not None:
+        return f"copy of {told('of')}"
+    if told("labels") is not None:
+        return f"labelled {told('labels') or 'none'}"
+    return told("reasons") or told("sizes") or ""
 
 
 def _cost_words(data: ReportData) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from trunkline.core.types.gate import GateCheck
+from trunkline.core.types.gate import NOT_MEASURED, GateCheck
 from trunkline.core.types.scenario import Limit
 
 Unit = Literal["rate", "area", "ms", "kb", "minutes", "points"]
@@ -15,15 +15,18 @@ FIGURES: dict[str, tuple[str, Unit]] = {
     "recall_min": ("Found, in the worst class", "rate"),
     "recall_macro": ("Found, mean of the classes", "rate"),
     "precision_min": ("Answers right, in the worst class", "rate"),
-    "f1_macro": ("F1, mean of the classes", "rate"),
-    "f1_micro": ("F1, all labels together", "rate"),
+    "f1_macro": ("Found and right in one figure, mean of the classes (F1)", "rate"),
+    "f1_micro": ("Found and right in one figure, all labels together (F1)", "rate"),
+    "accuracy_sure": ("Right, of those that it was sure of", "rate"),
+    "log_loss": ("Doubt about the true answers (log loss, 0 is none)", "area"),
+    "ece": ("Distance between its confidence and its share of right answers (calibration error)", "rate"),
     "unsure_rate": ("Left to a person as unsure", "rate"),
     "exact_match": ("Pictures with every label right", "rate"),
-    "average_precision": ("Average precision", "area"),
+    "average_precision": ("What is there ranked before what is not (average precision, 1 is best)", "area"),
     "auroc": ("Good told from flawed (AUROC)", "area"),
     "recall": ("Flawed pictures caught", "rate"),
     "false_reject_rate": ("Good pictures rejected", "rate"),
-    "balanced_accuracy": ("Balanced accuracy", "rate"),
+    "balanced_accuracy": ("Right, the good and the flawed counting alike (balanced accuracy)", "rate"),
     "latency_ms_p50": ("Time a picture, median", "ms"),
     "latency_ms_p95": ("Time a picture, 95 % are faster", "ms"),
     "bundle_kb": ("Size of the model", "kb"),
@@ -32,13 +35,12 @@ FIGURES: dict[str, tuple[str, Unit]] = {
 }
 """What a figure is called, and what it is counted in."""
 _OPERATORS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
-_NONE = "not measured"
 _NB = "\u00a0"  # a number never parts from its unit at the end of a line
 
 
 def percent(value: float, digits: int = 1) -> str:
     """A share of 1 as percent; only what is exactly 0 or 1 is written as 0 % or 100 %."""
-    return _NONE if math.isnan(value) else f"{_percent(value, digits)}{_NB}%"
+    return NOT_MEASURED if math.isnan(value) else f"{_percent(value, digits)}{_NB}%"
 
 
 def _percent(value: float, digits: int) -> str:
@@ -55,7 +57,7 @@ def _percent(value: float, digits: int) -> str:
 def percent_range(low: float, high: float) -> str:
     """An interval of shares, as "99.0 to 100 %"."""
     if math.isnan(low) or math.isnan(high):
-        return _NONE
+        return NOT_MEASURED
     ends = (f"{100 * end:.1f}" for end in (low, high))
     return " to ".join("100" if end == "100.0" else "0" if end == "0.0" else end for end in ends) + f"{_NB}%"
 
@@ -63,7 +65,7 @@ def percent_range(low: float, high: float) -> str:
 def amount(value: float, unit: Unit, digits: int = 1) -> str:
     """A figure in its unit."""
     if math.isnan(value):
-        return _NONE
+        return NOT_MEASURED
     match unit:
         case "rate":
             return percent(value, digits)
@@ -130,7 +132,7 @@ def between(low: float, high: float, unit: Unit) -> str:
     if unit == "rate":
         return percent_range(low, high)
     ends = amount(low, unit), amount(high, unit)
-    return _NONE if _NONE in ends else f"{ends[0].split(_NB)[0]} to {ends[1]}"
+    return NOT_MEASURED if NOT_MEASURED in ends else f"{ends[0].split(_NB)[0]} to {ends[1]}"
 
 
 def size(count: float) -> str:

@@ -56,6 +56,7 @@ LEFT: dict[str, tuple[dict[str, Any], str, str]] = {
     "too few numbers": (of(1, 3, bbox=[1, 2]), "bad-box", "1.png"),
     "no numbers": (of(1, 3, bbox=[[1], {}, None, "x"]), "bad-box", "1.png"),
     "a number too long": (of(1, 3, bbox=[10**400, 2, 3, 4]), "bad-box", "1.png"),
+    "a number of no picture": (of(1, 3, bbox=[1, 2, 1e300, 4]), "bad-box", "1.png"),
     "left of the image": (of(1, 3, bbox=[-9, 2, 3, 4]), "bad-box", "1.png"),
     "right of the image": (of(1, 3, bbox=[48, 2, 3, 4]), "bad-box", "1.png"),
     "below an image of unknown size": (of(2, 3, bbox=[1, 48.5, 3, 4]), "bad-box", "2.png"),
@@ -170,7 +171,7 @@ REFUSED = {
     "images that are no list": ('{"images": {}, "categories": [], "annotations": []}', "a list 'images', got dict"),
     "half a file": ('{"images": [', "not JSON"),
     "nested too deep": ('{"images": ' + "[" * 200_000 + "]" * 200_000 + "}", "nested too deep"),
-    "a number of a million digits": ('{"images": ' + "1" * 1_000_000 + "}", "not JSON"),
+    "a number of a million digits": ('{"images": ' + "1" * 1_000_000 + "}", "numbers of at most 4,300 digits"),
     "not UTF-8": (b'{"images": "\xff\xfe"}', "not JSON"),
 }  # fmt: skip
 

@@ -60,7 +60,8 @@ REFUSED = {
     "a split that is none": ("path,label,split\n2.png,x,train\n2.png,x,blue\n", ":3", "got 'blue'"),
     "a line without a path": ("path,label\n2.png,x\n,y\n", ":3", "expected a path"),
     "not UTF-8": ("path,label\n\u4e2d.png,x\n".encode("gbk"), "", "expected UTF-8 text"),
-    "an endless field": ("path,label\n" + "x" * 200_000 + ",y\n", ":2", "not CSV"),
+    "an endless field": ("path,label\n" + "x" * 200_000 + ",y\n", ":2", "at most 131,072 characters"),
+    "an open quote": ('path,label\n"2.png,y\n' + "2.png,z\n" * 20_000, ":16386", "at most 131,072 characters"),
 }  # fmt: skip
 
 

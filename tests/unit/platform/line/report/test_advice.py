@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_next_steps_begin_with_what_failed(make) -> None:
         "Look at the 7 mistakes below: is the model wrong, or the labels?",
         "Label the unsure pictures first: they teach the next version most.",
         "Get firm evidence on “Pictures right”. About 740 test pictures instead of 360 would settle it.",
-        "Copy the unreadable files again, or leave them out.",
+        "Check the labels under “Label likely wrong” below: a wrong label teaches a wrong answer.",
     ]
 
 
@@ -99,7 +100,30 @@ def test_thin_evidence_is_explained_and_firm_is_not() -> None:
 
 
 def test_an_anomaly_model_without_flawed_pictures_is_not_said_to_catch_none(make) -> None:
-    report = GateReport("a", "b", (OK,), {"recall": 0.0, "false_reject_rate": 0.0}, {"recall": (0.0, 1.0)})
-    assert plain(advice.headline(make(task="anomaly", gate=report))) == (
-        "Passed: 0 % of the good rejected, on 360 test pictures; no flawed picture to test on"
+    figures = {"auroc": math.nan, "recall": math.nan, "false_reject_rate": 0.0}
+    report = GateReport("a", "b", (), figures, {"false_reject_rate": (0.0, 0.1)})
+    data = make(task="anomaly", gate=report)
+    assert plain(advice.headline(data)) == (
+        "Measured, nothing asked: 0 % of the good rejected (0 to 10.0 %), on 360 test pictures; how many of the flawed "
+        "it catches was not measured: no flawed picture"
     )
+    assert (data.status, advice.use(data)[:26]) == ("measured", "That is for you to say: no")
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "note", "step"),
+    [
+        (
+            "auroc",
+            ">= 0.9",
+            "not measured: add flawed ones",
+            "Good told from flawed (AUROC): not measured: add flawed ones.",
+        ),
+        ("champion", "no-worse", "not compared: it is lost", "Against the model in service: not compared: it is lost."),
+    ],
+)
+def test_what_was_not_measured_is_said_to_be_so_and_what_to_do(
+    make, name: str, limit: str, note: str, step: str
+) -> None:
+    check = GateCheck(name, math.nan, math.nan, math.nan, limit, "failed", note=note)
+    assert advice.next_steps(make(task="anomaly", gate=gate(check)))[0] == step

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,9 +13,11 @@ import pytest
 
 from trunkline.algorithms.heads.base import Scores
 from trunkline.algorithms.metrics import evaluate
+from trunkline.core.types.dataset import Sample
 from trunkline.core.types.head import TrainedHead
 from trunkline.core.types.scenario import Scenario, Source
 from trunkline.platform.line.gate import Measured
+from trunkline.platform.line.report import assemble
 from trunkline.platform.line.report.assemble import Shown, asked_for, doubted, wrong
 
 
@@ -69,12 +74,37 @@ def test_what_was_asked_in_words() -> None:
         "budget": {"cpu_minutes": 2},
     }
     scenario = Scenario(name="x", task="classify", data=(Source(path=Path("/somewhere/parts")),), **fields)
-    assert asked_for(scenario) == {
+    assert asked_for(scenario, "voc") == {
         "Task": "classify",
         "Data": "parts",
+        "Layout of the data": "voc, detected",
         "Trunk": "efficientnet-lite0",
         "Split": "25% put aside, seed 0, where the data brings no split",
         "Operating point": "recall 0.95",
         "Budget": "2 CPU minutes",
         "Gate accuracy": ">= 0.9",
     }
+
+
+def test_pictures_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a whole set of large photographs, one is in memory at a time."""
+    from PIL import Image
+
+    alive: list[weakref.ref[Image.Image]] = []
+    most: list[int] = []
+
+    def decoded(images: Sequence[str]) -> Iterator[tuple[str, Image.Image]]:
+        for image in images:
+            picture = Image.new("RGB", (400, 300))
+            alive.append(weakref.ref(picture))
+            yield image, picture
+            most.append(sum(one() is not None for one in alive))
+
+    monkeypatch.setattr(assemble, "heat_maps", lambda job, measured, shown, inputs: [np.ones((7, 7))] * len(shown))
+    samples = [Sample(f"{n:064x}", f"{n}.png", ("a",)) for n in range(6)]
+    job: Any = SimpleNamespace(
+        rows=lambda _: range(6), dataset=SimpleNamespace(samples=samples), dense=("tap",), pictures=decoded
+    )
+    answers = measured("classify", [[0.1, 0.9]] * 6, [[0, 1]] * 6, [0] * 6, ["a"] * 6)
+    made = assemble._pictures(job, answers, wrong(answers))
+    assert ([picture.name for picture in made], max(most)) == ([f"{n}.png" for n in range(6)], 1)

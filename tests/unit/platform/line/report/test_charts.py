@@ -83,6 +83,18 @@ def test_reject_curve_zooms_on_the_operating_point_and_falls_straight_at_equal_x
     assert 'points="0.00,-1900.00 0.00,60.00 1000.00,100.00"' in drawn
 
 
+def test_thresholds_are_told_in_numbers_and_the_models_own_among_them() -> None:
+    points = tuple(CurvePoint(1 - n / 10, 0.9 + n / 100, n / 10) for n in range(10))
+    own = CurvePoint(0.8, 0.95, 0.25)
+    names, rows = charts.thresholds(Curve("sure", points, own))
+    assert names == ("Pictures it answers itself", "Of those, right")
+    assert [(text, point.x, mine) for text, point, mine in rows] == [
+        ("0", 1.0, False), ("0.1", 0.9, False), ("0.2", 0.8, False), ("0.25", 0.8, True), ("0.4", 0.6, False),
+        ("0.5", 0.5, False),
+    ]  # fmt: skip
+    assert charts.thresholds(Curve("sure", (CurvePoint(1.0, 0.9),), CurvePoint(1.0, 0.9)))[1] == []
+
+
 def test_a_model_that_answers_nothing_has_no_dot() -> None:
     points = (CurvePoint(1.0, 0.9),)
     assert 'class="dot"' not in charts.curve(Curve("sure", points, CurvePoint(0.0, float("nan"))))

@@ -7,7 +7,7 @@ from trunkline.platform.line.report.data import ClassFigures, Curve, CurvePoint,
 
 
 def test_class_figures_tell_nothing_measured_from_nothing_right() -> None:
-    none = ClassRow("dent", 0, precision=0.0, recall=0.0, f1=0.0, precision_interval=(0.0, 0.4))
+    none = ClassRow("dent", 0, precision=0.0, recall=np.nan, f1=np.nan, precision_interval=(0.0, 0.4))
     some = ClassRow(
         "burr", 9, precision=1.0, recall=0.9, f1=0.94, precision_interval=(0.7, 1.0), recall_interval=(0.6, 0.98)
     )
@@ -19,10 +19,10 @@ def test_class_figures_tell_nothing_measured_from_nothing_right() -> None:
 def test_sure_curve_answers_ties_together() -> None:
     score = np.array([0.9, 0.8, 0.8, 0.5])
     right = np.array([True, True, False, False])
-    assert figures.sure_curve(score, right, score < 0.7) == Curve(
+    assert figures.sure_curve(score, right, score < 0.7, 0.7) == Curve(
         "sure",
-        (CurvePoint(1.0, 0.5), CurvePoint(0.75, 2 / 3), CurvePoint(0.25, 1.0)),
-        CurvePoint(0.75, 2 / 3),
+        (CurvePoint(1.0, 0.5, 0.5), CurvePoint(0.75, 2 / 3, 0.8), CurvePoint(0.25, 1.0, 0.9)),
+        CurvePoint(0.75, 2 / 3, 0.7),
     )
 
 
@@ -31,8 +31,14 @@ def test_reject_curve() -> None:
     anomaly = np.array([False, False, True, True])
     assert figures.reject_curve(score, anomaly, 2.0) == Curve(
         "reject",
-        (CurvePoint(1.0, 0.0), CurvePoint(0.5, 0.0), CurvePoint(0.0, 0.0), CurvePoint(0.0, 0.5), CurvePoint(0.0, 1.0)),
-        CurvePoint(0.5, 0.0),
+        (
+            CurvePoint(1.0, 0.0, 1.0),
+            CurvePoint(0.5, 0.0, 2.0),
+            CurvePoint(0.0, 0.0, 3.0),
+            CurvePoint(0.0, 0.5, 4.0),
+            CurvePoint(0.0, 1.0, np.inf),
+        ),
+        CurvePoint(0.5, 0.0, 2.0),
     )
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -55,6 +56,7 @@ def test_parts_come_in_the_order_in_which_they_are_read(make) -> None:
         "Where it is unsure",
         "What was seen in the data",
         "What it cost",
+        "How to use it",
         "Where it comes from",
     ]
 
@@ -65,7 +67,15 @@ def test_parts_come_in_the_order_in_which_they_are_read(make) -> None:
         "Failed: 99.7 % of 360 test pictures right (98.5 to 100 %)",
         "The true figure may be anywhere from 98.5 to 100 %",
         "worst class: dent",
-        "F1, mean of the classes98.0 % (97.0 to 99.0 %)",
+        "Found and right in one figure, mean of the classes (F1)98.0 % (97.0 to 99.0 %)",
+        "0.6295.0 %99.0 %this model",
+        "x.jpglabelled dent",
+        "copy.jpgcopy of x.jpg",
+        "odd.jpglabelled dent, the model says scratch (98.0 %)",
+        "broken.jpg (truncated)",
+        "trunkline predict steel IMAGE",
+        "trunkline evaluate steel DATA",
+        "Overview · Model report",
         "dent taken for scratch7 times",
         "It answers 95.0 % of the pictures itself and is right on 99.0 % of those",
         "1 of 7 mistakes shown.",
@@ -92,12 +102,28 @@ def test_an_anomaly_report_shows_scores_and_no_matrix(make) -> None:
 def test_an_empty_report_is_a_report(make) -> None:
     empty = {
         "per_class": (), "confusion": None, "curve": None, "mistakes": (), "unsure": (), "findings": (),
-        "lineage": {}, "licences": {}, "versions": {}, "scenario": {}, "costs": d.Costs((), 0, 10, 0),
+        "overview": "", "lineage": {}, "licences": {}, "versions": {}, "scenario": {}, "costs": d.Costs((), 0, 10, 0),
     }  # fmt: skip
     text = Page(render(make(**empty))).text
     assert "None on 360 test pictures." in text
+    assert "Overview" not in text
     assert "Nothing that needs a look." in text
     assert "All 10 pictures had been through the trunk before" in text
+
+
+def test_pictures_of_one_group_stand_side_by_side(make) -> None:
+    names = ("a", "b", "c", "d", "e")
+    found = Finding("near-duplicate", "info", "Five.", tuple(n * 64 for n in "12345"), names, {"ends": [2, 5]})
+    html = render(make(findings=(found,), thumbnails={n * 64: b"\x89PNG" for n in "1245"}))
+    groups = re.findall(r'<ul class="pics">(.*?)</ul>', html[html.index("What was seen in the data") :])
+    assert [re.findall(r"<figcaption><bdi>(\w)</bdi>", group) for group in groups] == [["a", "b"], ["d", "e"]]
+
+
+def test_a_model_of_which_nothing_was_asked_did_not_pass(make) -> None:
+    gate = dataclasses.replace(make().gate, checks=())
+    html = render(make(gate=gate))
+    assert ('class="card verdict measured"' in html, 'class="badge passed"' in html) == (True, False)
+    assert "Measured, nothing asked: 99.7 %" in Page(html).text
 
 
 def hostile(make) -> d.ReportData:
@@ -132,9 +158,11 @@ def external(html: str) -> list[str]:
 def overview_rows() -> list[d.OverviewRow]:
     figure = d.Figure(0.96, 0.9, 0.98)
     good = {"task": "classify", "measure": "accuracy", "figure": figure, "bundle_bytes": 2048, "cpu_seconds": 0.11}
+    unmeasured = {"measure": "auroc", "figure": d.Figure(float("nan"), float("nan"), float("nan"))}
     return [
         d.OverviewRow("b", "passed", **good, report="b b:1.html", worst_class="dent", worst_recall=0.91),
         d.OverviewRow("a", "passed", **good, report="a.html"),
+        d.OverviewRow("unasked", "measured", **(good | unmeasured)),
         d.OverviewRow("thin", "passed", **good, thin=True),
         d.OverviewRow("bad " + HOSTILE, "failed", **good, note="recall_min 0.8"),
         d.OverviewRow("none", "error", "classify", note="empty folder"),
@@ -178,15 +206,29 @@ def test_the_same_data_gives_the_same_page(make) -> None:
 def test_overview_puts_first_what_needs_a_look() -> None:
     html = render_overview(overview_rows(), title="Autumn")
     names = re.findall(r'<th scope="row"[^>]*>.*?<bdi>([^<]*)</bdi>', html)
-    assert [name.split(" ")[0] for name in names] == ["none", "bad", "thin", "a", "b"]
+    assert [name.split(" ")[0] for name in names] == ["none", "bad", "thin", "unasked", "a", "b"]
     assert 'href="./b%20b%3A1.html"' in html
     assert "<script" not in html
-    Page(html)
+    text = Page(html).text.replace("\u00a0", " ")
+    assert ("dent 91.0 % found" in text, "not measured" in text, "nan" in text) == (True, True, False)
 
 
-def test_overview_in_one_sentence() -> None:
-    assert overview_summary(overview_rows()).replace("\u00a0", " ") == "3 of 5 passed; 8 KB in all; 0.11 CPU s a model"
-    assert overview_summary(overview_rows()[-1:]) == "0 of 1 passed"
+@pytest.mark.parametrize(
+    ("only", "summary"),
+    [
+        ("", "3 of 5 passed; 1 measured, nothing asked; 10 KB in all; 0.11 CPU s a model"),
+        ("none", "0 of 1 passed"),
+        ("unasked", "1 measured, nothing asked; 2 KB in all; 0.11 CPU s a model"),
+    ],
+)
+def test_overview_in_one_sentence(only: str, summary: str) -> None:
+    rows = [row for row in overview_rows() if row.name == (only or row.name)]
+    assert overview_summary(rows).replace("\u00a0", " ") == summary
+    Page(render_overview(rows))
+
+
+def test_an_overview_of_nothing_is_a_page() -> None:
+    Page(render_overview([]))
 
 
 @pytest.mark.parametrize("path", ["javascript:alert(1)", "//evil.example/x", "http://evil.example"])

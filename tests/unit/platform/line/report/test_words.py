@@ -1,7 +1,10 @@
 import math
 
+import numpy as np
 import pytest
 
+from trunkline.algorithms.heads.base import Scores
+from trunkline.algorithms.metrics import METRICS, evaluate
 from trunkline.core.types.gate import GateCheck
 from trunkline.platform.line.report import words
 
@@ -72,6 +75,14 @@ def test_size(count: int, text: str) -> None:
 )
 def test_seconds(value: float, text: str) -> None:
     assert plain(words.seconds(value)) == text
+
+
+@pytest.mark.parametrize("task", METRICS.names())
+def test_every_figure_that_is_measured_has_words(task: str) -> None:
+    labels = ("good", "anomaly")
+    table = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
+    got = evaluate(task, labels, Scores(table, table > 0.5, np.zeros(2, bool)), (("good",), ("anomaly",)))
+    assert [name for name in got.values if name not in words.FIGURES] == []
 
 
 def test_unknown_figures_are_named_by_their_own_name() -> None:
