@@ -79,7 +79,7 @@ def _auroc(table: Any, learn: list[int], good: list[int], strange: list[int], *,
     maps = patches.distance_maps(dict(table.take([*good, *strange]).dense), memory)
     score: Callable[[Any], Any] = patches.image_scores if whiten else (lambda m: m.reshape(len(m), -1).max(axis=1))
     flawed = np.array([False] * len(good) + [True] * len(strange))
-    return float(auroc(score(maps), flawed))
+    return float(auroc(score(maps), flawed, np.ones((1, len(flawed)), np.int64))[0])
 
 
 def _plain(dense: dict[str, Any], count: int) -> Any:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from trunkline.platform.line.results import BuildResult
 
 TRUNK, QUICK_TRUNK = "efficientnet-lite0", "test-trunk"
-SET_UP = ("trunks", "runtimes.json", "latency.json")
-"""What a home keeps of the machine: the exported trunk, which runtime is the faster one here, and how fast it is."""
+SET_UP = ("trunks", "runtimes.json")
+"""What a home keeps of the machine: the exported trunk, and which runtime is the faster one here."""
 
 
 def trunk(quick: bool) -> str:
@@ -76,17 +76,13 @@ def scenario(name: str, path: Path, *, trunk: str, **fields: Any) -> Scenario:
 
 
 def set_up(home: Path, trunk: str) -> Cost:
-    """What a machine needs once: the trunk exported, the faster runtime found, and its time on one image measured."""
+    """What a machine needs once: the trunk exported, and the faster runtime found."""
     from trunkline.algorithms.trunks import open_trunk, resolve
     from trunkline.core.settings import load_settings
-    from trunkline.platform.engine.singles import single_ms
 
     settings = load_settings(home)
     with cost() as spent:
-        found = resolve(trunk, home)
-        session = open_trunk(found, settings)
-        single_ms(found, settings, lambda: session)
-        session.close()
+        open_trunk(resolve(trunk, home), settings).close()
     return spent
 
 

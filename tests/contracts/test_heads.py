@@ -215,6 +215,33 @@ def test_a_head_of_a_wrong_shape_is_told(task: str) -> None:
         check(kind, trained, {tap: count + 1 for tap, count in channels.items()})
 
 
+WRONG: dict[str, dict[str, Any]] = {
+    "temperature of 0": {"calibration": {"temperature": 0.0, "slope": 0.0, "offset": 0.0}},
+    "temperature below 0": {"calibration": {"temperature": -1.0, "slope": -1.0, "offset": 0.0}},
+    "temperature of nearly 0": {"calibration": {"temperature": 1e-300, "slope": 1e-300, "offset": 0.0}},
+    "temperature without end": {"calibration": {"temperature": 1e308, "slope": 1e308, "offset": 0.0}},
+    "threshold above 1": {"thresholds": {"crack": 1.5, "dent": 0.5, "scratch": 0.5, "good": 0.5, "anomaly": 0.5}},
+    "threshold of one label": {"thresholds": {"dent": 0.5}},
+    "unsure of one label": {"unsure": {"dent": (0.0, 0.5)}},
+    "unsure below 0": {"unsure": dict.fromkeys(("crack", "dent", "scratch"), (-1e9, 0.5))},
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("case", WRONG)
+@tasks
+def test_a_head_of_numbers_that_no_fit_gives_is_told(task: str, case: str) -> None:
+    job, _, _ = example(task)
+    kind = head_of(task)
+    trained = kind.fit([job])[0].head
+    channels = {tap: count for tap, (count, _) in TAPS.items()}
+    with pytest.raises(ValueError, match="expected a "):
+        check(kind, replace(trained, **WRONG[case]), channels)
+    huge = {name: np.full(array.shape, 3e38, np.float32) for name, array in trained.weights.items()}
+    with pytest.raises(ValueError, match="expected weights of at most"):
+        check(kind, replace(trained, weights=huge), channels)
+
+
 @tasks
 def test_heat_maps_are_finite_pictures(task: str) -> None:
     job, other, _ = example(task)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -203,3 +205,12 @@ def test_closed_it_holds_no_threads_and_answers_nothing(name: str, opened: Open)
         session.run(images(2))
     with pytest.raises(ValueError, match="this one was closed"):
         list(session.stream([images(2)]))
+
+
+@each
+def test_nothing_is_written_beside_the_home(name: str, tmp_path: Path) -> None:
+    """ONNX Runtime keeps a device id and a store of telemetry in the user's cache, unless it is told not to."""
+    code = f"from trunkline.compute.runtimes import RUNTIMES; print(RUNTIMES.load({name!r})().available())"
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, env={"HOME": str(tmp_path), "PATH": ""}, capture_output=True, text=True, check=True)
+    assert (done.stdout, list(tmp_path.iterdir())) == ("\n", [])

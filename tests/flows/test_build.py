@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import Pictures
 from tests.flows.conftest import Trunkline
+from trunkline.platform.line import latency
 
 CONTRACT = {
     "scenario", "task", "status", "name", "version", "digest", "bundle", "images", "classes", "metrics", "gates",
@@ -118,6 +119,26 @@ def test_a_failed_gate_is_said_and_kept(trunkline: Trunkline, write: Write, tmp_
     assert (unchanged.status, unchanged.row["status"]) == (3, "unchanged")
 
 
+@pytest.mark.parametrize(("later", "version", "status"), [(1.0, 2, 0), (1e6, 1, 3)])
+def test_what_failed_on_a_busy_machine_is_measured_again(
+    trunkline: Trunkline, write: Write, tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch,
+    later: float, version: int, status: int,
+) -> None:  # fmt: skip
+    folder = pictures.folder(tmp_path / "parts", ("a", "b"), 12)
+    scenario = write("parts", folder, extra='gates: {latency_ms_p95: "<= 500"}')
+    monkeypatch.setattr(latency, "whole_ms", lambda *_: [1e6] * 8)
+    first = trunkline("build", scenario, "--json")
+    assert (first.status, first.row["status"]) == (3, "failed")
+    monkeypatch.setattr(latency, "whole_ms", lambda *_: [later] * 8)
+    again = trunkline("build", scenario, "--json")
+    assert (again.status, again.row["status"], again.row["version"]) == (
+        status, ("failed" if status else "passed"), version,
+    )  # fmt: skip
+    shown = trunkline("models", "show", f"parts@{version}", "--json").row
+    assert [(gate["name"], gate["value"]) for gate in shown["gates"]] == [("latency_ms_p95", later)]
+    assert shown["report"] == again.row["report"]
+
+
 def test_a_worse_model_does_not_replace_the_champion(
     trunkline: Trunkline, write: Write, tmp_path: Path, pictures: Pictures
 ) -> None:
@@ -150,8 +171,8 @@ def test_what_was_not_compared_waits_as_challenger(
     assert trunkline("models", "rollback", "parts", "--why", "alarms", "--json").row["version"] == 1
     history = trunkline("models", "show", "parts", "--json").row["history"]
     assert [(e["action"], e["alias"], e["to"], e["why"]) for e in history] == [
-        ("promote", "champion", 1, "the first that passed its gate"),
-        ("promote", "challenger", 2, "passed its gate; not compared with the champion"),
+        ("promote", "champion", 1, "the first; nothing was asked"),
+        ("promote", "challenger", 2, "not compared with the champion"),
         ("promote", "champion", 2, "looked at"),
         ("rollback", "champion", 1, "alarms"),
     ]
@@ -218,6 +239,21 @@ def test_the_newest_labels_of_frozen_images_count(
     assert "against 1.0000 of" not in gate["note"]  # the champion says a, as it was taught
 
 
+def test_a_champion_is_not_judged_by_labels_that_were_renamed(
+    trunkline: Trunkline, write: Write, tmp_path: Path, pictures: Pictures
+) -> None:
+    folder = pictures.folder(tmp_path / "parts", ("a", "b"), 12)
+    gates = "gates: {champion: no-worse}"
+    first = trunkline("build", write("parts", folder, extra=gates), "--json").row
+    renamed = write("parts", folder, extra=f"{gates}\nlabels: {{rename: {{a: x, b: y}}}}")
+    (gate,) = trunkline("build", renamed, "--json").row["gates"]
+    known = f"the champion {first['digest'][:12]} knows none of the labels that its test images have now"
+    assert (gate["verdict"], gate["note"]) == ("failed", f"not compared: {known}; were they renamed?")
+    half = write("parts", folder, extra=f"{gates}\nlabels: {{rename: {{a: x}}}}")
+    (gate,) = trunkline("build", half, "--json").row["gates"]
+    assert gate["note"].endswith("whose labels it does not know")
+
+
 def test_one_figure_of_cpu_stands_everywhere(
     trunkline: Trunkline, write: Write, tmp_path: Path, pictures: Pictures
 ) -> None:
@@ -271,6 +307,13 @@ def test_copies_and_wrong_labels_are_found(
     assert ("duplicate", ["a/copy.png"]) in found
     assert ("same-picture-two-labels", ["a/001.png", "b/two labels.png"]) in found
     assert ("label-likely-wrong", ["b/wrong.png"]) in found
+    shown = trunkline("data", "show", "parts").out.splitlines()
+    assert {
+        "    a/copy.png: copy of a/000.png",
+        "    a/001.png: labelled a",
+        "    b/wrong.png: labelled b, the model says a",
+        f"the pictures are in the report of a build: {row['report']}",
+    } <= set(shown)
 
 
 def test_a_split_that_the_data_brings_is_kept(

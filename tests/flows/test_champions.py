@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -97,9 +98,25 @@ def test_a_promotion_by_a_person_meanwhile_stands(
         patch.setattr(runner, "finish", finish)
         done = trunkline("build", write("parts", folder, extra=NO_WORSE), "--json")
     assert (done.status, done.row["version"], done.row["alias"]) == (0, 3, "challenger")
-    assert "parts: the champion was changed while version 3 was built; it waits as the challenger" in done.err
+    assert "parts: the champion was changed while version 3 was built; version 3 waits as the challenger" in done.err
     (model,) = trunkline("models", "ls", "--json").rows
     assert (model["champion"], model["challenger"]) == (2, 3)
+
+
+@pytest.mark.parametrize("asked", [NO_WORSE, 'gates: {champion: no-worse, bundle_kb: "<= 900"}'])
+def test_a_champion_that_a_person_took_off_comes_back_as_challenger(
+    built: Path, trunkline: Trunkline, write: Write, asked: str
+) -> None:
+    """The same bundle, or another one of the same head."""
+    assert trunkline("build", built, "--json").row["alias"] == "champion"
+    assert trunkline("models", "rollback", "parts", "--why", "alarms at night").status == 0
+    os.utime(built.parent / "parts" / "a" / "000.png", ns=(1, 1))
+    done = trunkline("build", write("parts", built.parent / "parts", extra=asked), "--json")
+    assert (done.status, done.row["alias"]) == (0, "challenger")
+    said = "version 2, which has the same head, was taken off as champion"
+    assert f"parts: {said}; version {done.row['version']} waits as the challenger" in done.err
+    shown = trunkline("models", "show", "parts", "--json").row
+    assert (shown["version"], shown["history"][-1]["why"]) == (1, f"passed its gate; {said}")
 
 
 def test_an_unchanged_model_has_the_alias_that_it_has_now(built: Path, trunkline: Trunkline, write: Write) -> None:

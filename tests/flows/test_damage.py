@@ -16,6 +16,15 @@ def cut(folder: Path, pattern: str) -> None:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
+def flip(folder: Path, pattern: str) -> None:
+    """Change some bytes in the middle of each file, where the values are; the file can still be read."""
+    for file in folder.glob(pattern):
+        data = bytearray(file.read_bytes())
+        middle = slice(len(data) // 4, len(data) // 2)
+        data[middle] = bytes(byte ^ 1 for byte in data[middle])
+        file.write_bytes(data)
+
+
 @pytest.fixture
 def built(trunkline: Any, write: Any, tmp_path: Path, pictures: Pictures) -> list[Path]:
     """Two scenarios, both built, the first of which has a new image since."""
@@ -43,6 +52,21 @@ def test_a_build_on_a_damaged_home_goes_on(case: str, built: list[Path], trunkli
     again = trunkline("build", *built, "--json")
     assert again.status == 0, again.err
     assert [(row["scenario"], row["status"]) for row in again.rows] == [("parts", "passed"), ("others", "unchanged")]
+
+
+@pytest.mark.parametrize("patterns", [["images.lance"], ["features/*.lance"], ["features/*.lance", "images.lance"]])
+def test_a_build_on_bytes_that_were_changed_makes_them_again(
+    patterns: list[str], built: list[Path], trunkline: Any, home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "others" / "a" / "new.png").write_bytes((tmp_path / "parts" / "a" / "new.png").read_bytes())
+    for pattern in patterns:
+        flip(home, f"{pattern}/data/*")
+    again = trunkline("build", *built, "--json")
+    assert again.status == 0, again.err
+    assert [(row["scenario"], row["status"]) for row in again.rows] == [("parts", "passed"), ("others", "passed")]
+    assert [len(list(home.glob(pattern.replace(".lance", "-damaged-*")))) for pattern in patterns] == [1] * len(
+        patterns
+    )
 
 
 def test_a_damaged_data_set_is_named_and_the_others_are_listed(built: list[Path], trunkline: Any, home: Path) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.conftest import Pictures
 from tests.flows.conftest import Trunkline
+from trunkline.cli import demo
 from trunkline.core.errors import DataError
 from trunkline.core.types.scenario import Scenario, Source
+from trunkline.platform.line import overview
 from trunkline.platform.samples import SAMPLES
 from trunkline.platform.samples.base import Progress, SampleSet
 
@@ -56,11 +60,27 @@ def test_demo_builds_says_what_is_missing_and_what_is_next(trunkline: Trunkline,
     page = home / "reports" / "overview.html"
     assert [
         text
-        for text in ("which-stripes", "0 of 1 passed; 1 measured, nothing asked", str(page), "next:")
+        for text in (
+            "which-stripes",
+            "too-strict missed bundle_kb <= 1\n0 of 1 passed; 1 measured, nothing asked",
+            f"overview, open it in a browser: {page}\nnext:",
+        )
         if text not in ran.out
     ] == []
     html = page.read_text()
     assert [text for text in ("which-stripes", "too-strict", "missed bundle_kb") if text not in html] == []
+
+
+@pytest.mark.usefixtures("_quick_samples")
+@pytest.mark.parametrize(
+    ("browser", "text"), [(True, "overview, opened in a browser: "), (False, "overview, open it in a browser: ")]
+)
+def test_demo_says_whether_a_browser_was_opened(
+    trunkline: Trunkline, home: Path, monkeypatch: pytest.MonkeyPatch, browser: bool, text: str
+) -> None:
+    monkeypatch.setattr(demo, "stderr", lambda: Console(file=io.StringIO(), force_terminal=True))
+    monkeypatch.setattr(overview, "open_in_browser", lambda _: browser)
+    assert f"{text}{home / 'reports' / 'overview.html'}\n" in trunkline("demo").out
 
 
 @pytest.mark.usefixtures("_quick_samples")
@@ -116,9 +136,15 @@ def test_evaluate_sees_labels_as_the_scenario_does(
 ) -> None:
     folder = pictures.folder(tmp_path / "parts", ("a", "b", "c"), 16)
     mapping = "labels: {rename: {a: b, b: a}, ignore: [c]}"
-    assert trunkline("build", write("parts", folder, extra=mapping)).status == 0
-    for data, images in ((folder, 32), ("parts@1", 8)):  # what the build kept is renamed already
-        row = trunkline("evaluate", "parts", data, "--json", *(["--split", "all"] if data == folder else [])).row
+    scenario = write("parts", folder, extra=mapping)
+    assert trunkline("build", scenario).status == 0
+    assert trunkline("data", "import", folder, "--name", "parts").status == 0
+    pictures.folder(folder, ("a", "b"), 20)
+    assert trunkline("build", scenario).status == 0
+    # What builds kept, of any version, is renamed already; what a person imported is not, whatever its name.
+    kept = {"parts@1": 32, "parts@3": 40}
+    for data, images in {folder: 40, "parts@2": 32, **kept}.items():
+        row = trunkline("evaluate", "parts@2", data, "--json", "--split", "all").row
         assert (row["images"], row["metrics"]["accuracy"]) == (images, 1.0)
 
 

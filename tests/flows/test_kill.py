@@ -106,6 +106,7 @@ def test_two_at_once(asked: list[Path], tmp_path: Path, trunkline: Trunkline) ->
     running = [start(asked, home), start(list(reversed(asked)), home)]
     ended = [process.communicate(timeout=240) for process in running]
     assert [process.returncode for process in running] == [0, 0], [err for _, err in ended]
+    assert ["another build is running on this home" in err for _, err in ended].count(True) == 1
     first, second = (digests(out) for out, _ in ended)
     assert first == second
     assert versions(trunkline, home) == [(f"m{n}", 1, 1) for n in range(6)]

@@ -14,6 +14,7 @@ from trunkline.cli.common import HomeOption, JsonOption, WhoOption, cell, emit, 
 if TYPE_CHECKING:
     from trunkline.platform.line.results import BuildResult, Outcome
 
+_MISSED = 20  # failed models whose limits are listed
 _EPILOG = """Examples:
 
 `trunkline build parts/` (a folder for each class)
@@ -40,7 +41,9 @@ def build(
     runtime: Annotated[
         str | None,
         typer.Option(
-            "--runtime", help="openvino, onnxruntime, or auto: the faster one here.", autocompletion=complete.runtimes
+            "--runtime",
+            help="openvino, onnxruntime, or auto: OpenVINO, unless the other is over twice as fast here.",
+            autocompletion=complete.runtimes,
         ),
     ] = None,
     who_: WhoOption = None,
@@ -114,8 +117,9 @@ def _one(result: BuildResult) -> None:
     out.print(f"  bundle  {result.bundle} ({result.bundle_bytes / 1024:.0f} KB)", markup=False)
     out.print(f"  report  {result.report}", markup=False)
     if result.alias == "challenger":
+        compared = any(gate["name"] == "champion" for gate in result.gates)
         out.print(
-            f"  it waits as the challenger, not compared with the champion: "
+            f"  it waits as the challenger{'' if compared else ', not compared with the champion'}: "
             f"`trunkline models promote {shlex.quote(f'{result.name}@{result.version}')}` makes it the champion",
             markup=False,
         )
@@ -129,8 +133,9 @@ def _figures(gate: dict[str, Any]) -> str:
 
     if not is_measured(gate["value"]):
         return f", {gate['note']}"
-    thin = ", evidence: thin" if gate["evidence"] == "thin" else ""
-    return f" with {gate['value']:.4f} ({gate['low']:.4f} to {gate['high']:.4f}{thin})"
+    between = f"{gate['low']:.4f} to {gate['high']:.4f}" if gate["low"] < gate["high"] else ""
+    facts = ", ".join(filter(None, (between, "evidence: thin" if gate["evidence"] == "thin" else "")))
+    return f" with {gate['value']:.4f}" + (f" ({facts})" if facts else "")
 
 
 def _many(outcome: Outcome) -> None:
@@ -151,6 +156,11 @@ def _many(outcome: Outcome) -> None:
         )  # fmt: skip
     out = stdout()
     out.print(table)
+    missed = [result for result in outcome.results if result.missed]
+    for result in missed[:_MISSED]:
+        out.print(f"{result.name} missed {', '.join(result.missed)}", markup=False)
+    if len(missed) > _MISSED:
+        out.print(f"and {len(missed) - _MISSED} more missed a limit")
     good = sum(result.gates_passed for result in outcome.results if result.gates)
     unasked = sum(not result.gates for result in outcome.results)
     size = sum(result.bundle_bytes for result in outcome.results)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trunkline.cli import complete
 from trunkline.cli.common import HomeOption, JsonOption, cell, emit, name_or_path, settings, stderr, stdout
 
+if TYPE_CHECKING:
+    from trunkline.core.settings import Settings
+
+_NAMED = 5  # names that are shown of one finding; `--json` has more
 app = typer.Typer(
     help="Data sets of this home: immutable, versioned, named by content.",
     no_args_is_help=True,
@@ -87,7 +92,26 @@ def show(name: NameArgument, json: JsonOption = False, home: HomeOption = None) 
     """
     from trunkline.platform.data import api
 
-    _show(api.show(name, settings(home, writes=False)), as_json=json)
+    chosen = settings(home, writes=False)
+    row = api.show(name, chosen)
+    _show(row, as_json=json)
+    if row["findings"] and not json:
+        report = _report(row["name"], row["digest"], chosen)
+        stdout().print(f"the pictures are in the report of a build: {report or 'none yet'}", markup=False)
+
+
+def _report(name: str, dataset: str, chosen: Settings) -> Path | None:
+    """The newest report on a model of this name that was measured on the data set."""
+    from trunkline.core.errors import BundleError
+    from trunkline.platform.registry.bundle import read
+    from trunkline.platform.registry.registry import Registry
+
+    for version in reversed(Registry(chosen).versions(name)):
+        report = chosen.home / "reports" / f"{version.digest}.html"
+        with contextlib.suppress(BundleError):
+            if report.is_file() and read(version.path).manifest.lineage.dataset == dataset:
+                return report
+    return None
 
 
 @app.command("diff")
@@ -117,6 +141,7 @@ def export(
     layout: Annotated[
         str, typer.Option("--format", help="The layout to write.", autocompletion=complete.formats)
     ] = "imagefolder",
+    json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
     """Write a data set in a layout that other tools read.
@@ -125,8 +150,11 @@ def export(
     """
     from trunkline.platform.data import api
 
-    api.export(name, out, layout, settings(home))
-    stdout().print(f"wrote {out}", markup=False)
+    api.export(name, out, layout, settings(home, writes=False))
+    if json:
+        emit({"name": name, "format": layout, "path": str(out)})
+    else:
+        stdout().print(f"wrote {out}", markup=False)
 
 
 def _progress() -> Any:
@@ -139,6 +167,8 @@ def _show(row: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         emit(row)
         return
+    from trunkline.core.types.dataset import Finding
+
     out = stdout()
     out.print(
         f"{row['name']} version {row['version']}  {row['format']}  {row['digest'][:12]}", markup=False, style="bold"
@@ -148,7 +178,11 @@ def _show(row: dict[str, Any], *, as_json: bool) -> None:
         out.print(f"  {label}: {count}", markup=False)
     for split, count in row["splits"].items():
         out.print(f"  split {split or 'none'}: {count}", markup=False)
-    for finding in row["findings"]:
-        out.print(f"  {finding['severity']}: {finding['message']}", markup=False)
-        for name in finding["names"][:5]:
-            out.print(f"    {name}", markup=False)
+    for finding in map(Finding.from_json, row["findings"]):
+        out.print(f"  {finding.severity}: {finding.message}", markup=False)
+        for place, name in enumerate(finding.names[:_NAMED]):
+            said = finding.caption(place)
+            out.print(f"    {name}: {said}" if said else f"    {name}", markup=False)
+        more = finding.detail.get("count", len(finding.names)) - _NAMED
+        if finding.names and more > 0:
+            out.print(f"    and {more:,} more", markup=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +14,7 @@ from trunkline.cli.common import (
     JsonOption,
     WhoOption,
     cell,
+    complain,
     emit,
     name_or_path,
     settings,
@@ -34,6 +37,7 @@ RefArgument = Annotated[
     ),
 ]
 _OPENING = "opening MLflow, which takes a few seconds"
+_LONG = 2.0  # seconds that nothing need be said
 WhyOption = Annotated[str, typer.Option("--why", help="Reason, for the audit log.")]
 
 
@@ -46,7 +50,7 @@ def ls(json: JsonOption = False, home: HomeOption = None) -> None:
     registry = _registry(settings(home, writes=False))
     rows = registry.ls()
     if lost := registry.lost():
-        stderr().print(f"trunkline: {lost}", markup=False)
+        complain(str(lost))
     if json:
         for row in rows:
             emit(row)
@@ -54,14 +58,20 @@ def ls(json: JsonOption = False, home: HomeOption = None) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for title in ("name", "task", "versions", "champion", "challenger", "figure", "KB"):
+    for title in ("name", "task", "versions", "champion", "challenger", "status", "figure", "KB"):
         table.add_column(title)
     for row in rows:
         table.add_row(
             cell(row["name"]), row["task"], str(row["versions"]), _version(row["champion"]),
-            _version(row["challenger"]), row["figure"], f"{row['bundle_bytes'] / 1024:.0f}",
+            _version(row["challenger"]), _state(row["status"]), row["figure"], f"{row['bundle_bytes'] / 1024:.0f}",
         )  # fmt: skip
     stdout().print(table if rows else "no model yet; `trunkline build FOLDER` makes one")
+
+
+def _state(status: str) -> str:
+    from trunkline.core.types.gate import NOTHING_ASKED
+
+    return NOTHING_ASKED if status == "measured" else status
 
 
 def _version(number: int | None) -> str:
@@ -81,7 +91,7 @@ def show(ref: RefArgument, json: JsonOption = False, home: HomeOption = None) ->
         emit(row)
         return
     metrics = {name: said(value) for name, value in row["metrics"].items()}
-    _print({**row, "metrics": metrics})
+    _print({**row, "status": _state(row["status"]), "metrics": metrics})
 
 
 def _print(row: dict[str, Any], indent: int = 0) -> None:
@@ -148,9 +158,13 @@ def promote(
 
     Example: `trunkline models promote steel@3 --why "better on scratches"`
     """
-    with stderr().status(_OPENING):
+    with _opening(said=not json):
         row = _registry(settings(home)).promote(ref, alias=alias, who=who(who_), why=why, override=override)
-    emit(row) if json else stdout().print(f"{row['name']}: {alias} is now version {row['version']}", markup=False)
+    if json:
+        emit(row)
+        return
+    said = "is now version" if row["previous"] != row["version"] else "was already, so nothing was written: version"
+    stdout().print(f"{row['name']}: {alias} {said} {row['version']}", markup=False)
 
 
 @app.command("rollback")
@@ -167,9 +181,26 @@ def rollback(
 
     Example: `trunkline models rollback steel --why "alarms at night"`
     """
-    with stderr().status(_OPENING):
+    with _opening(said=not json):
         row = _registry(settings(home)).rollback(name, who=who(who_), why=why)
     emit(row) if json else stdout().print(f"{row['name']}: champion is again version {row['version']}", markup=False)
+
+
+@contextlib.contextmanager
+def _opening(*, said: bool) -> Iterator[None]:
+    """Tell what is waited for: on a terminal at once, elsewhere in one line when it takes long, if anything is said."""
+    import threading
+
+    console = stderr()
+    timer = threading.Timer(_LONG, console.print, [f"{_OPENING} ..."])
+    timer.daemon = True
+    if said and not console.is_terminal:
+        timer.start()
+    try:
+        with console.status(_OPENING):
+            yield
+    finally:
+        timer.cancel()
 
 
 def _registry(chosen: Any) -> Any:

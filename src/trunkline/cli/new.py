@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from trunkline.cli import complete
-from trunkline.cli.common import stdout
+from trunkline.cli.common import JsonOption, emit, stdout
 
 
 def new(
@@ -18,6 +18,7 @@ def new(
     task: Annotated[
         str, typer.Option("--task", help="classify, multilabel or anomaly.", autocompletion=complete.tasks)
     ] = "classify",
+    json: JsonOption = False,
 ) -> None:
     """Write a scenario that you can read and edit.
 
@@ -26,6 +27,9 @@ def new(
     from trunkline.platform.line.template import write_template
 
     path = write_template(folder, data=data, task=task)
+    if json:
+        emit({"path": str(path)})
+        return
     out = stdout()
     out.print(f"wrote {path}", markup=False)
     out.print(f"next: edit it, then `trunkline build {shlex.quote(str(path))}`", markup=False)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _LINE_EVERY = 5.0  # seconds between lines where there is no terminal
 _REDRAW_EVERY = 0.2  # seconds between two states of a line that is written over
+_SURE_SECONDS = 2.0  # before so long, and before so large a part was done, the time left is a guess
+_SURE_PART = 0.02
 _QUICK = 1.0  # seconds; what is done sooner is not worth a line
 
 
@@ -23,7 +25,10 @@ def _now() -> float:
 
 @dataclass
 class _Row:
-    """What one station has done; its rate is that of what was seen to be done, not of what was done before."""
+    """What one station has done; its rate is that of what was seen to be done, not of what was done before.
+
+    The first piece waits for what has to be opened, so that rate and time left follow from what came after it.
+    """
 
     done: int = 0
     total: int = 0
@@ -31,6 +36,13 @@ class _Row:
     started: float = field(default_factory=_now)
     ended: float = 0.0
     at_start: int = 0
+    first: tuple[float, int] | None = None  # when the first piece of work was done, and how much
+
+    def reach(self, done: int, total: int) -> None:
+        """So much is done now."""
+        self.done, self.total = done, total
+        if self.first is None and done > self.at_start:
+            self.first = (_now(), done)
 
     @property
     def seconds(self) -> float:
@@ -38,12 +50,21 @@ class _Row:
 
     @property
     def rate(self) -> float:
-        return (self.done - self.at_start) / self.seconds if self.seconds > 0 else 0.0
+        when, before = self.first if self.first and self._going else (self.started, self.at_start)
+        seconds = (self.ended or _now()) - when
+        return (self.done - before) / seconds if seconds > 0 else 0.0
+
+    @property
+    def _going(self) -> bool:
+        return self.first is not None and self.done > self.first[1]
 
     @property
     def eta(self) -> float | None:
+        """Seconds left; None until enough was seen to tell."""
+        seen = self.done - self.at_start
+        sure = self._going and self.seconds >= _SURE_SECONDS and seen >= _SURE_PART * self.total
         left = self.total - self.done
-        return left / self.rate if left > 0 and self.rate > 0 else None
+        return left / self.rate if sure and left > 0 and self.rate > 0 else None
 
     @property
     def text(self) -> str:
@@ -98,15 +119,17 @@ class LiveTable:
         row = self.rows.get(station)
         if row is None or total < row.total or done < row.done:
             row = self.rows[station] = _Row(at_start=done)
-        row.done, row.total, row.unit = done, total, unit
+        row.reach(done, total)
+        row.unit = unit
         row.ended = (row.ended or _now()) if done >= total else 0.0
         if self._live is None and _now() - self._said > _LINE_EVERY:
             self._said = _now()
             self.console.print(f"{station}: {row.text}", markup=False)
 
     def message(self, text: str) -> None:
-        """One sentence for the user."""
-        self.console.print(text, markup=False)
+        """Something for the user to know; where it is an error's text, with what helps on a line of its own."""
+        for line in text.split("\n"):
+            self.console.print(line, markup=False)
 
     def finished(self, result: BuildResult) -> None:
         """One model is done."""
@@ -146,7 +169,7 @@ class LineProgress:
         self._open = False  # whether a line stands that the next text would run into
 
     def __call__(self, done: int, total: int) -> None:
-        self._row.done, self._row.total = done, total
+        self._row.reach(done, total)
         now, last = _now(), done >= total
         terminal = self.console.is_terminal
         if last and not self._open and now - self._row.started < _QUICK:

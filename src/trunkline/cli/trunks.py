@@ -19,7 +19,7 @@ def ls(json: JsonOption = False, home: HomeOption = None) -> None:
     """
     from trunkline.algorithms.trunks import list_trunks
 
-    rows = list_trunks(settings(home).home)
+    rows = list_trunks(settings(home, writes=False).home)
     if json:
         for row in rows:
             emit(row)

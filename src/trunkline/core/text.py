@@ -21,6 +21,11 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
+def cut(text: str, most: int = 60) -> str:
+    """The text, or its beginning where it is longer than a message should show."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def json_printable(text: str) -> str:
     """A text in JSON with JSON's own escapes for what `printable` does not show as it is; the same values are read."""
     return _NOT_PRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -153,14 +153,16 @@ def _runtimes(settings: Settings) -> Iterator[Check]:
 def _chosen(settings: Settings) -> str:
     """Which runtime the trunk runs on, with the speeds that were measured on this very machine."""
     from trunkline.compute.chips.machine import machine
+    from trunkline.compute.runtimes import MEASURED
 
     if settings.runtime != "auto":
         return f"{settings.runtime}, by the setting `runtime`"
+    rule = f"{MEASURED[0]} is kept unless another is over twice as fast; "
     try:
         known = json.loads((settings.home / "runtimes.json").read_bytes())
         rows = [row for row in known.values() if row["facts"]["machine"] == machine()]
         said = [
-            f"{row['runtime']} ("
+            f"{row['runtime']} ({rule}measured "
             + ", ".join(f"{name} {speed:,.0f} images/s" for name, speed in row["images_per_second"].items())
             + f"; {row['facts']['threads']} threads)"
             for row in rows

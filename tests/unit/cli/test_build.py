@@ -30,11 +30,14 @@ def result(auroc: float, *gates: dict[str, Any]) -> BuildResult:
     ("results", "expected"),
     [
         ([result(0.93, PASSED)], ["weld version 1: passed", "auroc 0.9300", "passed with 0.9300 (0.9000 to 0.9600)"]),
+        ([result(0.93, {**PASSED, "low": 0.93, "high": 0.93})], ["passed with 0.9300\n"]),
         ([result(0.93)], ["weld version 1: measured, nothing asked", "auroc 0.9300"]),
         ([result(math.nan, UNKNOWN)], ["  false_reject_rate 0.0200 (0.0000 to 0.1000) on 10 test images",
                                        "  not measured: auroc", "  gate auroc >= 0.9: failed, not measured: x"]),
         ([result(0.93, PASSED), result(math.nan)], ["false_reject_rate 0.0200", "measured, nothing asked",
                                                     "1 of 1 passed; 1 measured, nothing asked; 4 KB in all"]),
+        ([result(0.93, PASSED), result(math.nan, UNKNOWN, PASSED)], ["weld missed auroc >= 0.9\n1 of 2 passed"]),
+        ([result(math.nan, UNKNOWN)] * 23, ["weld missed auroc >= 0.9\nand 3 more missed a limit\n0 of 23 passed"]),
         ([result(0.93)] * 2, ["2 measured, nothing asked; 4 KB in all"]),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,11 @@ def test_a_scenario_is_written(trunkline: Trunkline, tmp_path: Path, task: str) 
     assert [(made.name, made.task, made.data[0].path) for made in load([path])] == [
         ("steel", task, tmp_path / "images")
     ]
+
+
+def test_the_path_as_json(trunkline: Trunkline, tmp_path: Path) -> None:
+    status, out, _ = trunkline("new", tmp_path / "steel", "--json")
+    assert (status, json.loads(out)) == (0, {"path": str(tmp_path / "steel" / "scenario.yaml")})
 
 
 @pytest.mark.parametrize(

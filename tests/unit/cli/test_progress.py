@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from trunkline.cli.progress import LineProgress, LiveTable, duration
+from trunkline.cli.common import stderr
+from trunkline.cli.progress import LineProgress, LiveTable, _Row, duration
 
 
 @dataclass
@@ -69,6 +70,11 @@ def test_elsewhere_a_line_comes_at_once_and_then_now_and_then(clock: Clock) -> N
     assert said(out) == "embed: 0 of 40 images\nembed: 30 of 40 images, 2 s left\n"
 
 
+def test_what_helps_stands_on_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    LiveTable(stderr()).message("lost\n  fix: put \x1b it back")
+    assert capsys.readouterr().err == "lost\n  fix: put \\x1b it back\n"
+
+
 def test_messages_are_printed_as_they_are(clock: Clock) -> None:
     out = console(terminal=False)
     with LiveTable(out) as table:
@@ -80,13 +86,15 @@ def test_messages_are_printed_as_they_are(clock: Clock) -> None:
     ("steps", "row"),
     [
         # seconds from the start and images done, of 40: done, rate, time, time left
-        ([(0, 0), (2, 20)], ("20/40 images", "10/s", "2.0 s", "2 s")),
-        ([(0, 0), (4, 10)], ("10/40 images", "2.5/s", "4.0 s", "12 s")),
-        ([(0, 30), (1, 35)], ("35/40 images", "5.0/s", "1.0 s", "1 s")),  # 30 were known: no work of this run
+        ([(0, 0), (1, 10), (2, 20)], ("20/40 images", "10/s", "2.0 s", "2 s")),
+        ([(0, 0), (0.2, 1), (1.9, 18)], ("18/40 images", "10/s", "1.9 s", "")),  # too early to tell
+        ([(0, 0), (9, 2)], ("2/40 images", "0.2/s", "9.0 s", "")),  # the first waits for what has to be opened
+        ([(0, 0), (9, 2), (11, 12)], ("12/40 images", "5.0/s", "11.0 s", "6 s")),
+        ([(0, 30), (1, 32), (2, 35)], ("35/40 images", "3.0/s", "2.0 s", "2 s")),  # 30 were known: no work of this run
         ([(0, 0), (2, 0)], ("0/40 images", "", "2.0 s", "")),
         ([(0, 0), (2, 40), (9, 40)], ("40/40 images", "20/s", "2.0 s", "")),  # a station that is done stands still
         ([(0, 40)], ("40/40 images", "", "0.0 s", "")),  # all were known
-        ([(0, 0), (2, 40), (3, 0), (5, 20)], ("20/40 images", "10/s", "2.0 s", "2 s")),  # it begins anew
+        ([(0, 0), (2, 40), (3, 0), (4, 10), (5, 20)], ("20/40 images", "10/s", "2.0 s", "2 s")),  # it begins anew
     ],
 )
 def test_the_table_has_done_rate_time_and_time_left(
@@ -141,6 +149,16 @@ def test_the_table_is_taken_down_when_the_build_fails() -> None:
     assert (table._live.is_started, said(out).endswith("\x1b[?25h")) == (False, True)  # the cursor is back
 
 
+def test_a_hundredth_is_too_little_to_tell_the_time_left(clock: Clock) -> None:
+    row = _Row()
+    seen = []
+    for seconds, done in ((0, 1), (3, 22), (6, 43), (6, 44)):
+        clock.now = 1000.0 + seconds
+        row.reach(done, 2200)
+        seen.append(row.eta is not None)
+    assert seen == [False, False, False, True]
+
+
 def steps(progress: LineProgress, clock: Clock, calls: list[tuple[float, int]]) -> None:
     for seconds, done in calls:
         clock.now = 1000.0 + seconds
@@ -151,11 +169,11 @@ def steps(progress: LineProgress, clock: Clock, calls: list[tuple[float, int]]) 
     ("terminal", "calls", "text"),
     [
         (True, [(0.0, 0), (0.1, 10), (0.5, 40)], ""),  # too quick to be worth a line
-        (True, [(0.3, 10), (0.4, 12), (0.6, 20), (2.0, 40)],
-         "intake: 10 of 40 images, 1 s left   \rintake: 20 of 40 images, 1 s left   \rintake: 40 of 40 images   \n"),
-        (True, [(0.3, 10), (0.5, 40)], "intake: 10 of 40 images, 1 s left   \rintake: 40 of 40 images   \n"),
+        (True, [(0.3, 10), (0.4, 12), (2.3, 20), (4.0, 40)],
+         "intake: 10 of 40 images   \rintake: 20 of 40 images, 4 s left   \rintake: 40 of 40 images   \n"),
+        (True, [(0.3, 10), (0.5, 40)], "intake: 10 of 40 images   \rintake: 40 of 40 images   \n"),
         (False, [(0.3, 10), (4.0, 12), (6.0, 30), (8.0, 40)],
-         "intake: 30 of 40 images, 2 s left\nintake: 40 of 40 images\n"),
+         "intake: 30 of 40 images, 3 s left\nintake: 40 of 40 images\n"),
         (False, [(0.5, 40)], ""),
     ],
 )  # fmt: skip

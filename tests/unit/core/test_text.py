@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from trunkline.core.text import json_printable, printable
+from trunkline.core.text import cut, json_printable, printable
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,10 @@ from trunkline.core.text import json_printable, printable
 )
 def test_printable(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_cut() -> None:
+    assert [cut("x" * 60), cut("x" * 61), cut("é" * 9, 8)] == ["x" * 60, "x" * 57 + "...", "é" * 5 + "..."]
 
 
 @pytest.mark.parametrize("text", ["é 😀", "a\x7f\x9b2J", "a\nb\u202e", "d\udce9faut"])

@@ -12,6 +12,8 @@ from trunkline.core.types.features import FeatureTable
 from trunkline.core.types.head import TrainedHead
 from trunkline.core.types.scenario import OperatingPoint
 
+_MOST = 1e12  # largest weight and calibration of a head: far beyond what is ever fitted, and float32 bears it
+
 
 @dataclass(frozen=True)
 class FitJob:
@@ -128,14 +130,37 @@ def check(kind: Head, head: TrainedHead, channels: Mapping[str, int]) -> None:
         f"got weights {shapes or 'none'}"
     )
     try:
+        _check_numbers(head)
         dense = {tap: np.zeros((1, channels[tap], 8, 8), np.float32) for tap in kind.dense}
         table = FeatureTable(("",), np.zeros((1, 3 * sum(channels.values())), np.float32), head.trunk, dense)
-        scores = kind.predict(head, table)
+        with np.errstate(all="ignore"):
+            scores = kind.predict(head, table)
         fits = scores.probabilities.shape == scores.accepted.shape == wanted and scores.unsure.shape == (1,)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{said} ({type(error).__name__}: {error})"[:500]) from error
     if not fits:
         raise ValueError(said)
+    if not np.isfinite(scores.probabilities).all():
+        raise ValueError("expected a head that gives finite probabilities")
+
+
+def _check_numbers(head: TrainedHead) -> None:
+    """Refuse numbers that no fit gives, and with which every answer is the same or none.
+
+    A band of which the lower bound is above the upper one is left: there, nothing is unsure.
+    """
+    for name in ("temperature", "slope"):
+        value = head.calibration.get(name, 1.0)
+        if not 1 / _MOST <= value <= _MOST:
+            raise ValueError(f"expected a {name} from {1 / _MOST:g} to {_MOST:g}, got {value:g}")
+    for name, array in head.weights.items():
+        if array.size and float(np.abs(array).max()) > _MOST:
+            raise ValueError(f"expected weights of at most {_MOST:g}, got larger ones in {name!r}")
+    for what, given in (("thresholds", head.thresholds), ("bounds of unsure", head.unsure)):
+        if given and set(given) != set(head.labels):
+            raise ValueError(f"expected {what} of each label")
+        if not all(0 <= value <= 1 for row in given.values() for value in np.atleast_1d(row)):
+            raise ValueError(f"expected {what} from 0 to 1")
 
 
 def one_hot(targets: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarray:

@@ -5,7 +5,8 @@ are not: two labels that look alike rise and fall together. Discriminant analysi
 into account and equals a discriminant analysis whose within-class covariance carries the ridge (Hastie, Tibshirani and
 Buja, "Flexible discriminant analysis by optimal scoring", JASA 1994; Hastie, Buja and Tibshirani, "Penalized
 discriminant analysis", Annals of Statistics 1995). It needs a covariance, which few images tell badly. The mean of the
-two logits is better than either; docs/decisions/0002-linear-head.md. All of it is linear, so the head stays linear.
+two logits is better than either; docs/decisions/0002-linear-head.md. A last factor keeps
+them from claiming more than the images show. All of it is linear, so the head stays linear.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trunkline.algorithms.heads.linear import calibrate_softmax
+from trunkline.algorithms.heads.linear import calibrate_softmax, temper
 
 _FOLDS = 5
 _PRIOR = 2.0  # images that say "equal and independent", for each label, before the first one is seen
@@ -57,10 +58,12 @@ def fit_logits(scores: np.ndarray, targets: np.ndarray, groups: np.ndarray) -> L
         apart = discriminants(scores[~out], targets[~out])
         held[out] = scores[out] @ apart[0] + apart[1]
     second_warmth, second_bias = calibrate_softmax(held, targets, slope=1.0)
+    mixed = (scores / warmth + bias + held / second_warmth + second_bias) / 2
+    slope = temper(mixed, targets)
     return Logits(
-        matrix=(np.eye(len(bias)) / warmth + matrix / second_warmth) / 2,
-        offset=(bias + offset / second_warmth + second_bias) / 2,
-        held_out=(scores / warmth + bias + held / second_warmth + second_bias) / 2,
+        matrix=slope * (np.eye(len(bias)) / warmth + matrix / second_warmth) / 2,
+        offset=slope * (bias + offset / second_warmth + second_bias) / 2,
+        held_out=slope * mixed,
     )
 
 

@@ -28,7 +28,7 @@ def evaluate(labels: tuple[str, ...], scores: Scores, targets: Sequence[Sequence
     recall = float(refused[faulty].mean()) if bad else np.nan
     false_reject = float(refused[~faulty].mean()) if good else np.nan
     values = {
-        "auroc": auroc(raw, faulty),
+        "auroc": float(auroc(raw, faulty, np.ones((1, n), np.float32))[0]),
         "average_precision": average_precision(raw, faulty) if good else np.nan,  # else 1, whatever the scores
         "recall": recall,
         "false_reject_rate": false_reject,
@@ -38,7 +38,7 @@ def evaluate(labels: tuple[str, ...], scores: Scores, targets: Sequence[Sequence
     confusion = np.array([[np.sum(~faulty & ~refused), np.sum(~faulty & refused)],
                           [np.sum(faulty & ~refused), np.sum(faulty & refused)]])  # fmt: skip
     true = confusion.diagonal()
-    rows, _ = class_rows(labels, true, confusion.sum(axis=0) - true, confusion.sum(axis=1) - true, intervals=intervals)
+    rows = class_rows(labels, true, confusion.sum(axis=0) - true, confusion.sum(axis=1) - true, intervals=intervals)
     notes: dict[str, str] = {}
     for count, kind, needing in (
         (bad, "faulty", ("auroc", "average_precision", "recall", "balanced_accuracy")),

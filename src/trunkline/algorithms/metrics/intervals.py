@@ -10,6 +10,7 @@ from trunkline.algorithms.metrics.types import Interval
 
 _Z = 1.959963984540054
 _DRAWS = 500
+_TRUST = 20  # mistakes with which a measured design effect counts as much as the expected one
 UNKNOWN: Interval = (0.0, 1.0)
 """What is known of a share without a single trial."""
 
@@ -59,13 +60,49 @@ def newcombe_paired(both: int, first: int, second: int, neither: int) -> Interva
 
 
 def mover(values: Sequence[float], intervals: Sequence[Interval]) -> Interval:
-    """Interval of a mean of independent estimates, from the interval of each (MOVER: Zou and Donner, 2008)."""
-    if not values:
-        return UNKNOWN
+    """Interval of the mean of two independent estimates, from the interval of each (MOVER: Zou and Donner, 2008).
+
+    For more of them it covers too little where they are near 1; `mean_interval` is for those.
+    """
     low = sum((v - i[0]) ** 2 for v, i in zip(values, intervals, strict=True)) ** 0.5
     high = sum((i[1] - v) ** 2 for v, i in zip(values, intervals, strict=True)) ** 0.5
     mean = sum(values) / len(values)
     return max(0.0, mean - low / len(values)), min(1.0, mean + high / len(values))
+
+
+def mean_interval(shares: Sequence[float], trials: Sequence[int]) -> Interval:
+    """Score interval of the mean of independent shares: Wilson's, with the trials that the mean is worth.
+
+    Args:
+        shares: Each 0..1.
+        trials: Of each.
+    """
+    if not len(shares) or not all(trials):
+        return UNKNOWN
+    p, n = np.asarray(shares, np.float64), np.asarray(trials, np.float64)
+    variance = float((p * (1 - p) / n).sum()) / len(p) ** 2
+    return _worth(float(p.mean()), len(p) ** 2 / float((1 / n).sum()), variance, float(((1 - p) * n).sum()), 1)
+
+
+def _worth(mean: float, trials: float, variance: float, mistakes: float, expected: int) -> Interval:
+    """Wilson's interval of a mean, its trials divided by the design effect.
+
+    The design effect is the variance of the mean over that of a share of as many trials (Korn and Graubard, Survey
+    Methodology 24, 1998). Few mistakes measure it badly and none not at all, so it is drawn to what is expected;
+    docs/decisions/0007-intervals-of-means.md has the coverage.
+
+    Args:
+        mean: 0..1.
+        trials: What it would be worth if all that it is the mean of were alike and apart from each other.
+        variance: Of the mean, as measured.
+        mistakes: Images that were answered wrongly.
+        expected: Design effect before the first mistake is seen.
+    """
+    effect = float(expected)
+    if 0 < mean < 1:
+        measured = variance * trials / (mean * (1 - mean))
+        effect = (mistakes * measured + _TRUST * expected) / (mistakes + _TRUST)
+    return wilson(mean, trials / effect)
 
 
 def auroc_interval(area: float, positives: int, negatives: int) -> Interval:
@@ -87,20 +124,26 @@ def auroc_interval(area: float, positives: int, negatives: int) -> Interval:
     return min(edge(area, 0.0), area), max(edge(area, 1.0), area)
 
 
-def f1_draws(true: np.ndarray, false: np.ndarray, missed: np.ndarray) -> np.ndarray:
-    """Draws from the posterior of F1 (Goutte and Gaussier, 2005; Jeffreys prior), seeded.
+def f1_interval(counts: np.ndarray, variance: float | None = None, *, shared: int = 1) -> Interval:
+    """Score interval of the mean F1 of k labels: Wilson's, with the trials that the mean is worth.
+
+    Labels of the same F1 and apart from each other are worth 2 k^2 / ((2 - F1)^2 sum(1 / n)) trials, n being the images
+    that have a label or get it (delta method on tp / n, of which F1 is a function).
 
     Args:
-        true: True positives of k labels.
-        false: False positives.
-        missed: False negatives.
-
-    Returns:
-        Shape (draws, k).
+        counts: True positives, false positives and false negatives of k labels, shape (3, k); no label without any.
+        variance: Of the mean, by the delta method with images as units (Takahashi et al., Applied Intelligence 52,
+            2022); None for one label by itself, where it is the one above.
+        shared: In how many labels a mistake counts: 2 where an image has one label, as it misses one and gets another.
     """
-    rng = np.random.default_rng(0)
-    hit = 2 * rng.standard_gamma(np.asarray(true, float) + 0.5, (_DRAWS, len(true)))
-    return np.asarray(hit / (hit + rng.standard_gamma(np.asarray(false, float) + missed + 1.0, (_DRAWS, len(true)))))
+    true, sizes = counts[0], counts.sum(axis=0)
+    if not len(true):
+        return UNKNOWN
+    mean = float(np.mean(2 * true / (true + sizes)))
+    trials = 2 * len(true) ** 2 / ((2 - mean) ** 2 * float((1 / sizes).sum()))
+    if variance is None:
+        return wilson(mean, trials)
+    return _worth(mean, trials, variance, float((sizes - true).sum()) / shared, shared)
 
 
 def quantiles(draws: np.ndarray, value: float) -> Interval:
@@ -109,20 +152,22 @@ def quantiles(draws: np.ndarray, value: float) -> Interval:
     return float(min(low, value)), float(max(high, value))
 
 
-def resampled_weights(strata: np.ndarray) -> np.ndarray:
-    """How often each image is drawn in each of 500 stratified bootstrap resamples, seeded.
+def resampled_weights(strata: np.ndarray, draws: int = _DRAWS, seed: int = 0) -> np.ndarray:
+    """How often each image is drawn in each of some stratified bootstrap resamples, seeded.
 
     Args:
         strata: Class of each of n images; each class keeps its size.
+        draws: Number of resamples.
+        seed: Of the random numbers.
 
     Returns:
-        Float32 of shape (500, n).
+        Float32 of shape (draws, n).
     """
-    rng = np.random.default_rng(0)
-    out = np.empty((_DRAWS, len(strata)), np.float32)
+    rng = np.random.default_rng(seed)
+    out = np.empty((draws, len(strata)), np.float32)
     for stratum in np.unique(strata):
         rows = np.nonzero(strata == stratum)[0]
         size = len(rows)
-        flat = rng.integers(0, size, (_DRAWS, size)) + size * np.arange(_DRAWS)[:, None]
-        out[:, rows] = np.bincount(flat.ravel(), minlength=_DRAWS * size).reshape(_DRAWS, size)
+        flat = rng.integers(0, size, (draws, size)) + size * np.arange(draws)[:, None]
+        out[:, rows] = np.bincount(flat.ravel(), minlength=draws * size).reshape(draws, size)
     return out

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trunkline.algorithms.heads.base import Scores
-from trunkline.algorithms.metrics.intervals import f1_draws, mover, quantiles, wilson
+from trunkline.algorithms.metrics.intervals import UNKNOWN, f1_interval, mean_interval, wilson
 from trunkline.algorithms.metrics.ranking import average_precision
 from trunkline.algorithms.metrics.tables import class_rows, worst
 from trunkline.algorithms.metrics.types import Interval, Metrics
@@ -25,7 +25,7 @@ def evaluate(labels: tuple[str, ...], scores: Scores, targets: Sequence[Sequence
     strange = np.array([bool(set(target) - set(labels)) for target in targets], bool)
     taken = scores.accepted
     true, false, missed = (truth & taken).sum(axis=0), (~truth & taken).sum(axis=0), (truth & ~taken).sum(axis=0)
-    rows, draws = class_rows(labels, true, false, missed, intervals=intervals)
+    rows = class_rows(labels, true, false, missed, intervals=intervals)
     there: np.ndarray = np.any(truth, axis=0)
     columns = np.nonzero(there)[0]
     precisions = [average_precision(scores.probabilities[:, c], truth[:, c]) for c in columns]
@@ -34,7 +34,7 @@ def evaluate(labels: tuple[str, ...], scores: Scores, targets: Sequence[Sequence
     exact = ((truth == taken).all(axis=1) & ~strange).mean()
     total, n = int(2 * true.sum() + false.sum() + missed.sum()), len(truth)
     values = {
-        "f1_macro": f1_macro(truth, taken),
+        "f1_macro": float(f1_macro(truth, taken, np.ones((1, n), np.float32))[0]),
         "f1_micro": float(2 * true.sum() / total) if total else np.nan,
         "recall_min": recall_min,
         "precision_min": precision_min,
@@ -49,30 +49,49 @@ def evaluate(labels: tuple[str, ...], scores: Scores, targets: Sequence[Sequence
         notes["f1_macro"] = notes["average_precision"] = "without labels that no test image has"
     spans: dict[str, Interval] = {}
     if intervals:
-        mean_f1 = draws[:, columns].mean(axis=1) if len(columns) else np.zeros(1)
-        pooled = f1_draws(true.sum(keepdims=True), false.sum(keepdims=True), missed.sum(keepdims=True))
-        each = [wilson(p, int(truth[:, c].sum())) for p, c in zip(precisions, columns, strict=True)]
+        counts = np.stack([true, false, missed])
+        pooled = counts.sum(axis=1, keepdims=True)
         spans = {
-            "f1_macro": quantiles(mean_f1, values["f1_macro"]),
-            "f1_micro": quantiles(pooled, values["f1_micro"]),
+            "f1_macro": f1_interval(counts[:, columns], f1_variance(truth[:, columns], taken[:, columns])),
+            "f1_micro": f1_interval(pooled, f1_variance(truth, taken, pooled=True)) if total else UNKNOWN,
             "recall_min": recall_span,
             "precision_min": precision_span,
-            "average_precision": mover(precisions, each),
+            "average_precision": mean_interval(precisions, truth[:, columns].sum(axis=0).tolist()),
             "exact_match": wilson(values["exact_match"], n),
             "unsure_rate": wilson(values["unsure_rate"], n),
         }
     return Metrics(values, spans, rows, None, notes)
 
 
-def f1_macro(truth: np.ndarray, taken: np.ndarray) -> float:
-    """Mean F1 of the labels that some image has; NaN when none has any.
+def f1_variance(truth: np.ndarray, taken: np.ndarray, *, pooled: bool = False) -> float:
+    """Variance of the mean F1 of labels, or of the F1 of all pooled, by the delta method with images as units.
+
+    Args:
+        truth: What n images have of k labels, bool of shape (n, k); each label is there or taken somewhere.
+        taken: What the head accepts, bool of shape (n, k).
+        pooled: Whether all labels count as one.
+    """
+    hits, sizes = 2.0 * (truth & taken), truth.astype(np.float64) + taken
+    if pooled:
+        hits, sizes = hits.sum(axis=1, keepdims=True), sizes.sum(axis=1, keepdims=True)
+    weights = 1 / np.maximum(sizes.sum(axis=0), 1) / max(sizes.shape[1], 1)
+    f1 = hits.sum(axis=0) / np.maximum(sizes.sum(axis=0), 1)
+    moved = hits @ weights - sizes @ (f1 * weights)  # how far each image moves the mean
+    return float(moved @ moved)
+
+
+def f1_macro(truth: np.ndarray, taken: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean F1 of the labels that some image has, for each row of weights; NaN when none has any.
 
     Args:
         truth: What n images have of k labels, bool of shape (n, k).
         taken: What the head accepts, bool of shape (n, k).
+        weights: How often each image counts, whole numbers in float32 of shape (r, n): their sums are exact.
+
+    Returns:
+        Shape (r,).
     """
-    there: np.ndarray = np.any(truth, axis=0)
-    if not there.any():
-        return np.nan
-    f1 = 2 * (truth & taken).sum(axis=0) / np.maximum(truth.sum(axis=0) + taken.sum(axis=0), 1)
-    return float(f1[there].mean())
+    true, there, accepted = (weights @ part.astype(np.float32) for part in (truth & taken, truth, taken))
+    f1 = 2 * true.astype(np.float64) / np.maximum(there + accepted, 1)  # 0 where no image has the label
+    labels = (there > 0).sum(axis=1)
+    return np.where(labels > 0, f1.sum(axis=1) / np.maximum(labels, 1), np.nan)

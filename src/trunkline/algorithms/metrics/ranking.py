@@ -5,20 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 
-def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Probability that a positive scores over a negative, a tie counting one half; NaN without one of the two.
+def auroc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Probability that a positive scores over a negative, a tie counting one half, for each row of weights.
 
     Args:
         scores: Shape (n,).
         positive: Bool of shape (n,).
+        weights: How often each image counts, whole numbers of shape (r, n).
+
+    Returns:
+        Shape (r,); NaN without one of the two.
     """
-    count = int(positive.sum())
-    others = len(positive) - count
-    if count == 0 or others == 0:
-        return np.nan
-    _, inverse, sizes = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(sizes) - (sizes - 1) / 2)[inverse]  # mean rank of ties
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
+    order = np.argsort(scores, kind="stable")
+    hits, others = order[positive[order]], order[~positive[order]]
+    counted = weights[:, hits].astype(np.float64)
+    passed = np.zeros((len(weights), len(others) + 1))
+    np.cumsum(weights[:, others], axis=1, out=passed[:, 1:])
+    over = sum(passed[:, np.searchsorted(scores[others], scores[hits], side)] for side in ("left", "right"))
+    pairs = counted.sum(axis=1) * passed[:, -1]
+    return np.where(pairs > 0, (counted * over).sum(axis=1) / np.maximum(2 * pairs, 1), np.nan)
 
 
 def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:

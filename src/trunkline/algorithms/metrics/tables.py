@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trunkline.algorithms.metrics.intervals import UNKNOWN, f1_draws, quantiles, wilson
+from trunkline.algorithms.metrics.intervals import UNKNOWN, f1_interval, wilson
 from trunkline.algorithms.metrics.types import ClassRow, Interval
 
 
 def class_rows(
     labels: Sequence[str], true: np.ndarray, false: np.ndarray, missed: np.ndarray, *, intervals: bool
-) -> tuple[list[ClassRow], np.ndarray]:
+) -> list[ClassRow]:
     """Precision, recall and F1 of k labels; NaN for a share of nothing.
 
     Args:
@@ -21,11 +21,7 @@ def class_rows(
         false: False positives.
         missed: False negatives.
         intervals: Whether to make them.
-
-    Returns:
-        The rows, and posterior draws of F1 of shape (draws, k) (of shape (0, k) without intervals).
     """
-    draws = f1_draws(true, false, missed) if intervals else np.zeros((0, len(labels)))
     rows = []
     for column, label in enumerate(labels):
         tp, fp, fn = int(true[column]), int(false[column]), int(missed[column])
@@ -35,7 +31,6 @@ def class_rows(
         if not intervals:
             rows.append(ClassRow(label, tp + fn, precision, recall, f1))
             continue
-        f1_interval = quantiles(draws[:, column], f1) if tp + fn else UNKNOWN
         rows.append(
             ClassRow(
                 label,
@@ -45,10 +40,10 @@ def class_rows(
                 f1,
                 wilson(precision, tp + fp),
                 wilson(recall, tp + fn),
-                f1_interval,
+                f1_interval(np.array([[tp], [fp], [fn]])) if tp + fn else UNKNOWN,
             )
         )
-    return rows, draws
+    return rows
 
 
 def worst(rows: Sequence[ClassRow], figure: str) -> tuple[float, Interval, str]:
@@ -63,7 +58,7 @@ def worst(rows: Sequence[ClassRow], figure: str) -> tuple[float, Interval, str]:
     """
     known = [row for row in rows if not np.isnan(getattr(row, figure))]
     row = min(known, key=lambda r: (getattr(r, figure), r.label), default=None)
-    missing = ", ".join(r.label for r in rows if r not in known)
+    missing = ", ".join(r.label for r in rows if np.isnan(getattr(r, figure)))
     if not missing and row is not None:
         return getattr(row, figure), getattr(row, f"{figure}_interval"), f"worst class: {row.label}"
     note = f"no test image is of {missing}: add some" if figure == "recall" else f"never the answer: {missing}"

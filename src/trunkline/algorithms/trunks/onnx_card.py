@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 
 from trunkline.core.errors import ConfigError, InputError
+from trunkline.core.text import cut
 from trunkline.core.validation import expected
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -25,7 +26,6 @@ licence: Apache-2.0               # of the weights
 source: where the weights are from"""
 """A card to copy."""
 _MOST_BYTES = 64 << 10
-_EXPONENT = r"[-+]?[0-9.]+[eE][-+]?[0-9]+"
 _MOST = 1e6  # largest number of `mean` and `scale`: beyond, float32 gives infinity or nothing
 
 
@@ -142,6 +142,8 @@ def read_card(path: Path) -> OnnxCard:
 def _parsed(path: Path) -> Any:
     import yaml
 
+    from trunkline.core import yaml_text
+
     data = path.read_bytes()
     if len(data) > _MOST_BYTES:
         raise ConfigError(
@@ -149,7 +151,12 @@ def _parsed(path: Path) -> Any:
         )
     try:
         text = data.decode("utf-8-sig")
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        if path.suffix == ".json":
+            return json.loads(text)
+        found = yaml_text.documents(text)
+        if len(found) > 1:
+            raise ValueError("expected one document")
+        return found[0][1] if found else None
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         kind = "JSON" if path.suffix == ".json" else "YAML"
         said = " ".join(str(error).split())[:300]
@@ -157,7 +164,7 @@ def _parsed(path: Path) -> Any:
 
 
 def _field_error(path: Path, detail: Any) -> ConfigError:
-    field = ".".join(str(part) for part in detail["loc"])
+    field = cut(".".join(str(part) for part in detail["loc"]))
     where = f"{path}: {field}"
     if detail["type"] == "missing":
         return ConfigError("this key is missing", where=where, fix=f"for example:\n\n{EXAMPLE}\n")
@@ -166,8 +173,4 @@ def _field_error(path: Path, detail: Any) -> ConfigError:
         near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
         fix = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
         return ConfigError("unknown key", where=where, fix=fix)
-    text = detail["type"] == "float_type" and isinstance(detail["input"], str)
-    if text and re.fullmatch(_EXPONENT, detail["input"]):
-        fix = "YAML takes this for text: write it with a point and a sign, as 1.0e+2"
-        return ConfigError(f"expected a number, got {detail['input']!r}", where=where, fix=fix)
-    return ConfigError(f"{expected(detail)}, got {detail['input']!r}", where=where)
+    return ConfigError(f"{expected(detail)}, got {cut(repr(detail['input']))}", where=where)

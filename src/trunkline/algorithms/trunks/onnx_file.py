@@ -27,6 +27,7 @@ _PREFIX = "net/"  # before every name of the user's graph, so that none of ours 
 _MOST_BYTES = (2 << 30) - (1 << 20)  # what one protobuf message may hold, less our own nodes
 _OLDEST_OPSET = 7  # the first whose arithmetic broadcasts
 _OURS = ("", "ai.onnx")
+_LOOPS = ("Loop", "Scan", "SequenceMap")  # could run without end, and no trunk needs them; a branch (If) ends
 _ONE_FILE = 'make it one file: python -c "import onnx; onnx.save(onnx.load({!r}), {!r})"'
 _BATCH_FIX = "export the graph with a dynamic batch axis (torch.onnx.export: dynamic_axes or dynamic_shapes)"
 
@@ -144,6 +145,12 @@ class Net:
                     f"expected operators of ONNX itself, got {node.domain}::{node.op_type} in node {node.name!r}",
                     where=self._where,
                     fix="export the graph without custom operators",
+                )
+            if node.op_type in _LOOPS:
+                raise InputError(
+                    f"expected a graph without loops, got {node.op_type} in node {node.name!r}",
+                    where=self._where,
+                    fix="export the graph with its loops written out",
                 )
         opset = max((o.version for o in model.opset_import if o.domain in _OURS), default=0)
         if opset < _OLDEST_OPSET:

@@ -42,7 +42,7 @@ class TrunkSession:
 
 
 def open_trunk(trunk: Trunk, settings: Settings, *, dense: bool = False) -> TrunkSession:
-    """Open a trunk in the runtime that the settings name, or the faster one on this machine.
+    """Open a trunk in the runtime that the settings name, or the one that was chosen on this machine.
 
     Raises:
         ConfigError: When the runtime is the fake one, and the trunk is none that a test made up for it.
@@ -61,7 +61,7 @@ def open_trunk(trunk: Trunk, settings: Settings, *, dense: bool = False) -> Trun
         raise ConfigError(
             "expected a runtime that runs the trunk, got 'fake': it makes numbers up, for tests",
             where="setting runtime",
-            fix="name openvino, onnxruntime, or auto for the faster one",
+            fix="name openvino, onnxruntime, or auto",
         )
     outputs = ("pooled", *(tap.name for tap in trunk.card.taps)) if dense else ("pooled",)
     session = RUNTIMES.load(runtime)().open(trunk.path(dense=dense), outputs=outputs, threads=settings.threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def _import() -> Any:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import, which else makes files in the user's home
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()

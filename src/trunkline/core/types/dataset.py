@@ -114,6 +114,25 @@ class Finding:
             "detail": self.detail,
         }
 
+    def caption(self, place: int) -> str:
+        """What is said of one picture or file, as "labelled dent, the model says scratch"; "" for nothing.
+
+        Args:
+            place: Its place in `names`.
+        """
+
+        def told(key: str) -> Any:
+            values = self.detail.get(key, ())
+            return values[place] if place < len(values) else None
+
+        if told("said") is not None:
+            return f"labelled {told('given') or 'none'}, the model says {told('said') or 'none'}"
+        if told("of") is not None:
+            return f"copy of {told('of')}"
+        if told("labels") is not None:
+            return f"labelled {told('labels') or 'none'}"
+        return told("reasons") or told("sizes") or ""
+
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Finding:
         return cls(**{**row, "images": tuple(row["images"]), "names": tuple(row["names"])})

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from trunkline.core.digest import canonical_json, digest_bytes, digest_json
 from trunkline.core.errors import DataError
@@ -48,16 +48,23 @@ class _Seen:
     reason: str = ""
 
 
-def _memory_of(home: Path, folder: Path, max_pixels: int) -> Path:
-    return home / "intake" / f"{digest_json([str(folder), max_pixels])}.json"
+def _memory_of(home: Path, folder: Path, max_pixels: int | Literal["*"]) -> Path:
+    return home / "intake" / f"{digest_json(str(folder))}-{max_pixels}.json"
+
+
+def folder_of(source: Path) -> Path:
+    """The folder whose images a source has: several lists may name the same ones beside them."""
+    return source if source.is_dir() else source.parent
 
 
 def source_round(place: Path, settings: Settings) -> Path | None:
-    """The folder that a place is in, or is, which images were taken in from before; None where there is none."""
+    """The folder that a place is in, or is, which images were taken in from before; None where there is none.
+
+    Whatever size of image was allowed then.
+    """
     real = place.resolve()
-    folders = (real, *real.parents)
-    memories = (_memory_of(settings.home, folder, settings.max_pixels) for folder in folders)
-    return next((folder for folder, memory in zip(folders, memories, strict=True) if memory.is_file()), None)
+    memories = ((folder, _memory_of(settings.home, folder, "*")) for folder in (real, *real.parents))
+    return next((folder for folder, memory in memories if any(memory.parent.glob(memory.name))), None)
 
 
 def _seen(row: Any) -> _Seen | None:
@@ -156,7 +163,7 @@ class Intake:
         )
 
     def _memory(self, root: Path) -> _Memory:
-        folder = root if root.is_dir() else root.parent  # several lists may name the same images beside them
+        folder = folder_of(root)
         if folder not in self._memories:
             self._memories[folder] = _Memory(self.settings.home, folder, self.settings.max_pixels)
         return self._memories[folder]

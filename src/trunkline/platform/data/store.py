@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from trunkline.core.digest import digest_bytes
+from trunkline.core.digest import digest_bytes, short
 from trunkline.core.errors import NotFoundError
 from trunkline.core.files import locked
 from trunkline.core.types.dataset import Box, Dataset, Finding, Sample
@@ -127,14 +127,26 @@ class ImageStore:
         place = {row: at for at, row in enumerate(unique)}
         try:
             with reading(self.path):
-                data = table.take(unique, columns=["data"])["data"]
+                data = [value.as_py() for value in table.take(unique, columns=["data"])["data"]]
+            found = [data[place[row]] for row in wanted]
+            self._check(images, found)
         except DamagedTableError as error:
             self._rows = None
             if moved_on(table):
                 return self._files(images)
             move_aside(self.path, error)
             raise
-        return [data[place[row]].as_py() for row in wanted]
+        return found
+
+    def _check(self, images: Sequence[str], found: Sequence[bytes]) -> None:
+        """Lance gives bytes that were changed on the disk as they are."""
+        for image, data in zip(images, found, strict=True):
+            if digest_bytes(data) != image:
+                raise DamagedTableError(
+                    f"the bytes of image {short(image)} were changed",
+                    where=str(self.path),
+                    fix="import or build from the folders that the images came from: they are taken in again",
+                )
 
 
 class DataStore:
@@ -155,6 +167,8 @@ class DataStore:
         """Names of all data sets, sorted; what is damaged is warned of and left out."""
         found = []
         for path in self.root.glob("*.lance"):
+            if not _begun(path):
+                continue
             try:
                 found.append(_name_in(path))
             except DamagedTableError as error:
@@ -227,7 +241,7 @@ class DataStore:
             DamagedTableError: When its files are damaged.
         """
         path = self._path(name)
-        if not path.is_dir():
+        if not _begun(path):
             raise NotFoundError("data set", name, self.names())
         try:
             known = self.versions(name)
@@ -291,6 +305,11 @@ class DataStore:
                 return dataset
             known.append(dataset.digest)
         raise NotFoundError(f"digest of data set {name!r}", digest, known)
+
+
+def _begun(path: Path) -> bool:
+    """Whether a version was ever kept in a folder, damaged since or not: Lance makes these at the end of the first."""
+    return (path / "_versions").is_dir() or (path / "_transactions").is_dir()
 
 
 def _name_in(path: Path) -> str:

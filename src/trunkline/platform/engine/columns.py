@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 _FULL = 16_384
 """Rows of a file that is never rewritten again."""
 _LARGEST_HALF = 65_504.0
+_SUM = "crc32"
+"""Column with the checksum of each row's values: Lance gives bytes that were changed on the disk as they are."""
 _IN_MEMORY = 64 << 20
 """Bytes of a column that is kept in memory once it is read again: many scenarios are cut from the same images."""
 
@@ -55,6 +59,9 @@ class Column:
     def _load(self) -> dict[bytes, int]:
         if self._rows is None:
             self._table, self._rows = open_by_image(self.path)
+            if self._table is not None and _SUM not in self._table.schema.names:
+                move_aside(self.path, DamagedTableError("these features have no checksums, an older version made them"))
+                self._table, self._rows = None, {}
         return self._rows
 
     def has(self, image: str) -> bool:
@@ -84,8 +91,9 @@ class Column:
         column = pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1)), flat.shape[1])
         keys = pa.array(list(fresh), type=pa.binary(32))
         shape = json.dumps(values.shape[1:])
-        schema = pa.schema([pa.field("image", keys.type), pa.field("values", column.type)], metadata={"shape": shape})
-        self._table = write_table(self.path, pa.Table.from_arrays([keys, column], schema=schema))
+        sums = pa.array([zlib.crc32(row.data) for row in flat], type=pa.uint32())
+        made = pa.table({"image": keys, "values": column, _SUM: sums}).replace_schema_metadata({"shape": shape})
+        self._table = write_table(self.path, made)
         for key in fresh:
             rows[key] = len(rows)
         self._all = None
@@ -104,18 +112,12 @@ class Column:
         """
         import numpy as np
 
-        keys = [bytes.fromhex(image) for image in images]
-        if not keys:
+        if not images:
             return np.zeros((0, 0) if self.dtype == "float32" else (0, 0, 0, 0), dtype=np.float32)
-        if any(key not in self._load() for key in keys):
-            self.refresh()
-        rows = self._load()
-        missing = next((image for image, key in zip(images, keys, strict=True) if key not in rows), None)
-        if missing is not None:
-            raise KeyError(missing)
+        wanted = self._found(images)
         try:
             with reading(self.path):
-                return self._taken([rows[key] for key in keys])
+                return self._taken(wanted)
         except DamagedTableError as error:
             newer = moved_on(self._table)
             self.refresh()
@@ -131,24 +133,36 @@ class Column:
             KeyError: On an image that is not here.
             DamagedTableError: When its files are damaged.
         """
-        first = self.read(images[:1])
-        if first.nbytes * len(images) <= _IN_MEMORY:
+        wanted = self._found(images)
+        if not wanted or 4 * math.prod(self._shape()) * len(wanted) <= _IN_MEMORY:
             return self.read(images)
-        missing = next((image for image in images if not self.has(image)), None)
+        return cast("np.ndarray", _Rows(self, images, self._shape()))
+
+    def _found(self, images: Sequence[str]) -> list[int]:
+        """Rows of images; when one is missing, what another process has appended is looked at first."""
+        keys = [bytes.fromhex(image) for image in images]
+        if any(key not in self._load() for key in keys):
+            self.refresh()
+        rows = self._load()
+        missing = next((image for image, key in zip(images, keys, strict=True) if key not in rows), None)
         if missing is not None:
             raise KeyError(missing)
-        return cast("np.ndarray", _Rows(self, images, first.shape[1:]))
+        return [rows[key] for key in keys]
 
     def _taken(self, wanted: Sequence[int]) -> np.ndarray:
         import numpy as np
 
         if self._all is None and self._reads and self._bytes() <= _IN_MEMORY:
-            self._all = self._values(self._table.to_table(columns=["values"]))
+            self._all = self._values(self._table.to_table(columns=["values", _SUM]))
         self._reads += 1
         if self._all is not None:
             return np.asarray(self._all[wanted], dtype=np.float32)
         unique, inverse = np.unique(wanted, return_inverse=True)
-        return np.asarray(self._values(self._table.take(unique, columns=["values"]))[inverse], dtype=np.float32)
+        return np.asarray(self._values(self._table.take(unique, columns=["values", _SUM]))[inverse], dtype=np.float32)
+
+    def _shape(self) -> tuple[int, ...]:
+        """Shape of one image's values."""
+        return tuple(json.loads(self._table.schema.metadata[b"shape"]))
 
     def _bytes(self) -> int:
         """What all values weigh."""
@@ -156,10 +170,18 @@ class Column:
         return int(len(self._load()) * kind.list_size * kind.value_type.bit_width // 8)
 
     def _values(self, table: Any) -> np.ndarray:
-        """A Lance result's values, shape (n, ...)."""
-        shape = json.loads(self._table.schema.metadata[b"shape"])
+        """A Lance result's values, shape (n, ...).
+
+        Raises:
+            DamagedTableError: When they are not those that were written.
+        """
         values: np.ndarray = table["values"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return values.reshape(table.num_rows, *shape)
+        rows = values.reshape(table.num_rows, -1)
+        if [zlib.crc32(row.data) for row in rows] != table[_SUM].to_pylist():
+            raise DamagedTableError(
+                "values of this table were changed", where=str(self.path), fix="run the same command again"
+            )
+        return values.reshape(table.num_rows, *self._shape())
 
 
 class _Rows:
@@ -178,7 +200,12 @@ class _Rows:
         import numpy as np
 
         rows = np.arange(len(self))[index]
-        found = self._column.read([self._images[row] for row in np.atleast_1d(rows)])
+        try:
+            found = self._column.read([self._images[row] for row in np.atleast_1d(rows)])
+        except KeyError as error:  # here when this was made: moved aside since
+            raise DamagedTableError(
+                "features are gone", where=str(self._column.path), fix="run the same command again"
+            ) from error
         return found if np.ndim(rows) else np.asarray(found[0])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from trunkline.core.files import locked
 from trunkline.core.images import decode
 from trunkline.core.types.features import FeatureTable
 from trunkline.platform.engine.columns import Column
+from trunkline.platform.tables import DamagedTableError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,9 +130,12 @@ class FeatureStore:
 
         Raises as `embed` and `table` do.
         """
-        missing = self.missing(images, dense=dense)
-        if missing:
-            self.embed(missing, read=read, dense=dense)
+        for _ in range(2):
+            missing = self.missing(images, dense=dense)
+            if missing:
+                self.embed(missing, read=read, dense=dense)
+            with suppress(DamagedTableError):  # moved aside: what it held is made again
+                return self.table(images, dense=dense)
         return self.table(images, dense=dense)
 
     def _append(self, kept: _Kept) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from trunkline.algorithms.heads import HEADS
+from trunkline.core.errors import BundleError
 from trunkline.core.images import decode
 from trunkline.core.types.features import FeatureTable
 from trunkline.core.types.head import TrainedHead
@@ -36,12 +37,21 @@ def score(head: TrainedHead, table: FeatureTable) -> Scores:
 
     Raises:
         ValueError: When the features are of another trunk than the head's.
+        BundleError: When it gives numbers that are not finite.
     """
+    import numpy as np
+
     if table.trunk != head.trunk:
         raise ValueError(f"expected features of trunk {head.trunk}, got {table.trunk}")
     kind = HEADS.load(head.task)()
     asked = {tap: maps for tap, maps in table.dense.items() if tap in kind.dense}  # as when it was fitted
-    scores: Scores = kind.predict(head, replace(table, dense=asked))
+    with np.errstate(all="ignore"):  # told below
+        scores: Scores = kind.predict(head, replace(table, dense=asked))
+    if not np.isfinite(scores.probabilities).all():
+        raise BundleError(
+            f"the {head.task} head gives numbers that are not finite",
+            fix="build the model again, or ask whoever signed it",
+        )
     return scores
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trunkline.algorithms.trunks import Trunk, TrunkSession
     from trunkline.core.settings import Settings
 
-_IMAGES = 24  # single images timed
+_IMAGES = 12  # single images timed
 _DAY = 86_400.0  # seconds that a measurement holds
 
 

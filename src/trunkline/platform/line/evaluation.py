@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,12 +83,13 @@ def evaluate_bundle(ref: str, data: str, settings: Settings, *, split: str | Non
     if split is not None and split not in SPLITS:
         raise ConfigError(f"expected one of {', '.join(SPLITS)}, got {split!r}", where="--split")
     bundle = read(Registry(settings).resolve(ref), trusted=trusted_keys(settings.home))
+    dense = HEADS.load(bundle.task, where=bundle.name)().dense  # says so when there is no such task
     shop = Workshop(settings)
     dataset = _dataset(data, shop, bundle)
     chosen = choose(dataset, split, _learned_from(bundle, shop))
     features = shop.features(trunk_of(bundle, settings.home))
     images = [sample.image for sample in chosen.samples]
-    table = features.ensure(images, read=shop.images.read, dense=HEADS.load(bundle.task)().dense)
+    table = features.ensure(images, read=shop.images.read, dense=dense)
     row = measure(bundle.head, table, tuple(sample.labels for sample in chosen.samples)).metrics.to_json()
     return {
         "name": bundle.name,
@@ -122,8 +124,24 @@ def _dataset(data: str, shop: Workshop, bundle: Bundle) -> Dataset:
                 where=data,
                 fix=error.fix,
             ) from error
-        labels = Labels() if raw.name == bundle.name else labels
+        labels = Labels() if _kept_by_build(raw, bundle, shop) else labels
     return labelled(raw, bundle.task, labels)
+
+
+def _kept_by_build(raw: Dataset, bundle: Bundle, shop: Workshop) -> bool:
+    """Whether a build of the model, of any version, has kept the data set; a person may import one of the same name."""
+    from trunkline.platform.registry.bundle import read
+    from trunkline.platform.registry.registry import Registry
+
+    if raw.name != bundle.name:
+        return False
+    if raw.digest == bundle.manifest.lineage.dataset:
+        return True
+    for version in reversed(Registry(shop.settings).versions(bundle.name)):
+        with suppress(BundleError):  # lost or spoilt: it cannot say what it came from
+            if read(version.path).manifest.lineage.dataset == raw.digest:
+                return True
+    return False
 
 
 def _labels(bundle: Bundle) -> Labels:

@@ -72,6 +72,7 @@ def finish(job: Job, registry: Registry, who: str) -> BuildResult:
     gated = replace(gated, report=report)
     metrics = _metrics(job, gated, bundle)  # before the report, which can only show the CPU that was spent before it
     same = job.champion is not None and job.champion.digest == bundle.digest
+    job.taken_off = _taken_off(registry, bundle)
     alias = None if same else alias_of(job, report)  # the champion, built again, stays what it is
     with shop.meter.station("report", costs):
         page = write_report(job, gated, bundle)
@@ -84,7 +85,7 @@ def finish(job: Job, registry: Registry, who: str) -> BuildResult:
             promote=alias,
             over=job.champion.version if job.champion else None,
             who=who,
-            why=_why(job, alias),
+            why=_why(job, alias, report),
         )
     job.overtaken = alias == CHAMPION != version.alias
     result = replace(
@@ -157,11 +158,14 @@ def _against(job: Job, measured: Measured, version: ModelVersion) -> GateCheck:
         return _incomparable(f"the test images of {reference} are not in this home")
     learned = {job.images[row] for row in job.rows("train")}
     kept = [sample for sample in frozen.split("test") if sample.image not in learned]
-    samples, corrected = _newest(kept, job.dataset.samples)
+    newest, corrected = _newest(kept, job.dataset.samples)
     if champion.task != job.scenario.task:
         return _incomparable(f"{reference} is of another task")
-    if not samples:
+    if not newest:
         return _incomparable(f"{reference} was tested only on images that this data now brings to learn from")
+    samples = [sample for sample in newest if set(sample.labels) <= set(champion.head.labels)]
+    if not samples:
+        return _incomparable(f"{reference} knows none of the labels that its test images have now; were they renamed?")
     try:
         trunk = job.shop.trunk_of(champion)
     except BundleError:
@@ -169,10 +173,13 @@ def _against(job: Job, measured: Measured, version: ModelVersion) -> GateCheck:
     old = gate.measure(champion.head, _table(job, samples, trunk, champion.task), _targets(samples))
     new = gate.measure(measured.head, _table(job, samples, job.trunk, job.scenario.task), _targets(samples))
     made = gate.champion_check(new, old, reference)
-    if not corrected:
-        return made
-    were = "1 of them was" if corrected == 1 else f"{corrected} of them were"
-    return replace(made, note=f"{made.note}; {were} labelled otherwise then, and the newest labels count")
+    notes = [made.note]
+    if corrected:
+        were = "1 of them was" if corrected == 1 else f"{corrected} of them were"
+        notes.append(f"{were} labelled otherwise then, and the newest labels count")
+    if unknown := len(newest) - len(samples):
+        notes.append(f"without {unknown} whose labels it does not know")
+    return replace(made, note="; ".join(notes))
 
 
 def _incomparable(why: str) -> GateCheck:
@@ -256,24 +263,53 @@ def _many(finding: Finding) -> int:
 def alias_of(job: Job, report: GateReport) -> str | None:
     """What the new version becomes: champion when it is the first that passed, or was shown to be no worse.
 
-    A model that passed without having been compared waits as the challenger for somebody to promote it.
+    A model that passed without having been compared waits as the challenger for somebody to promote it; so does one
+    that was champion until a person took it off.
     """
     if not report.passed:
         return None
     compared = any(check.name == "champion" for check in report.checks)
-    return CHAMPION if job.champion is None or compared else CHALLENGER
+    return CHAMPION if job.taken_off is None and (job.champion is None or compared) else CHALLENGER
 
 
-def _why(job: Job, alias: str | None) -> str:
-    if alias == CHAMPION:
-        return "passed its gate, no worse than the champion" if job.champion else "the first that passed its gate"
-    return "passed its gate; not compared with the champion" if alias else ""
+def _taken_off(registry: Registry, bundle: Bundle) -> ModelVersion | None:
+    """The version of the same head that was champion until a person put an older one in its place."""
+    versions = registry.versions(bundle.name)
+    present = next((version.version for version in versions if CHAMPION in version.aliases), 0)
+    later = [version for version in versions if version.version > present]
+    moves = registry.audit.entries(bundle.name) if later else []  # the whole log is read for it
+    were = {move.bundle for move in moves if move.alias == CHAMPION and move.action != "abandoned"}
+    head = bundle.manifest.lineage.head
+    return next((version for version in later if version.digest in were and _head_of(version) == head), None)
+
+
+def _head_of(version: ModelVersion) -> str:
+    """Digest of a version's head; "" where its file cannot be read."""
+    try:
+        return bundles.read(version.path).manifest.lineage.head
+    except BundleError:
+        return ""
+
+
+def _why(job: Job, alias: str | None, report: GateReport) -> str:
+    """For the audit log; a model of which nothing was asked did not pass anything."""
+    if alias is None:
+        return ""
+    passed = "passed its gate; " if report.checks else ""
+    if job.taken_off is not None:
+        return f"{passed}version {job.taken_off.version}, which has the same head, was taken off as champion"
+    if alias == CHALLENGER:
+        return f"{passed}not compared with the champion"
+    if job.champion is not None:
+        return "passed its gate, no worse than the champion"
+    return "the first that passed its gate" if report.checks else "the first; nothing was asked"
 
 
 def _metrics(job: Job, gated: Gated, bundle: Bundle) -> dict[str, float]:
     return {
         **gated.report.metrics,
         **gated.machine,
+        **{check.name: check.value for check in gated.report.checks if check.machine},
         "bundle_kb": round(bundle.size / _KB, 1),
         "cpu_seconds": round(job.costs.cpu, 4),
         "test_images": len(gated.measured.targets),

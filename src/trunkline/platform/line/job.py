@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from trunkline.platform.data.fingerprint import fingerprint
 from trunkline.platform.line.meter import Costs, Spent
 from trunkline.platform.line.results import BuildResult, Listener
 from trunkline.platform.line.stations import RECIPE, StationStore
+from trunkline.platform.tables import DamagedTableError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +48,7 @@ class Job:
         champion: The champion when its images were parted: the new model is compared with it, and may take its place.
         champion_fault: Why the champion's bundle cannot be used; None where it can.
         overtaken: Somebody else became champion meanwhile, so that the new model is the challenger.
+        taken_off: The champion of the same head that a person took off before, so that the new model is the challenger.
     """
 
     def __init__(self, scenario: Scenario, shop: Workshop) -> None:
@@ -61,6 +63,7 @@ class Job:
         self.champion: ModelVersion | None = None
         self.champion_fault: BundleError | None = None
         self.overtaken = False
+        self.taken_off: ModelVersion | None = None
         self._table: FeatureTable | None = None
         self._fitted: Fitted | None = None
 
@@ -92,7 +95,10 @@ class Job:
         return f"scenario {self.scenario.name}: {field}"
 
     def unchanged(self, registry: Registry) -> BuildResult | None:
-        """The result of the same scenario on the same files, if its model is still there."""
+        """The result of the same scenario on the same files, if its model is still there.
+
+        One that failed by the machine's figures alone is not given: the gate measures again, on what is kept.
+        """
         from pathlib import Path
 
         path = self.shop.settings.home / "results" / f"{self._key}.json"
@@ -103,7 +109,9 @@ class Job:
         except (FileNotFoundError, ValueError, TypeError, NotFoundError):  # never built, or not there any more
             return None
         there = version.digest == known.digest and all(file.is_file() and file.stat().st_size for file in files)
-        return replace(known.unchanged(), alias=version.alias) if there else None  # people move aliases
+        if not there or known.may_pass_again:
+            return None
+        return replace(known.unchanged(), alias=version.alias)  # people move aliases
 
     def keep_result(self, result: BuildResult) -> None:
         """Remember the result for `unchanged`."""
@@ -122,14 +130,31 @@ class Job:
         # Outside the costs: its export is done once a machine, not for this scenario.
         self.trunk = shop.trunk(scenario.trunk, where=self._where("trunk"), say=listener.message)
         with shop.meter.station("intake", self.costs):
-            raw = shop.intake.take_in(
-                scenario.data,
-                name=scenario.name,
-                progress=lambda done, total: listener.advance("read", done, total, "images"),
-            )
+            raw = self._taken_in(listener)
             # By content: what files are called must not change a single bit of the model.
             ordered = tuple(sorted(raw.samples, key=lambda s: (s.image, s.labels, s.name)))
             self.dataset = for_task(replace(raw, samples=ordered), scenario.task, scenario.labels)
+
+    def _taken_in(self, listener: Listener) -> Dataset:
+        """The sources as they are; what files that were read earlier have cost is counted as spent before."""
+        from trunkline.platform.data.intake import folder_of
+        from trunkline.platform.line.kept import add_images, image_seconds
+
+        shop, sources = self.shop, self.scenario.data
+        fresh, start = 0, shop.meter.cpu()
+
+        def told(done: int, total: int) -> None:
+            nonlocal fresh
+            fresh += 1  # `done` begins anew with each source
+            listener.advance("read", done, total, "images")
+
+        raw = shop.intake.take_in(sources, name=self.scenario.name, progress=told)
+        key = StationStore.key({"folders": sorted({str(folder_of(source.path)) for source in sources})})
+        if fresh:
+            add_images(shop.stations, "intake", key, shop.meter.cpu() - start, fresh)
+        files = len({(sample.image, sample.name) for sample in raw.samples})  # several lists may name the same
+        self.costs.before += image_seconds(shop.stations, "intake", key) * max(0, files - fresh)
+        return raw
 
     @property
     def dense(self) -> tuple[str, ...]:
@@ -149,9 +174,16 @@ class Job:
     def features(self) -> FeatureStore:
         return self.shop.features(self.trunk)
 
-    def read_images(self, images: Sequence[str]) -> Iterable[tuple[str, bytes]]:
-        """Digest and bytes of images."""
-        return self.shop.images.read(images)
+    def read_images(self, images: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Digest and bytes of images; where what is kept of them is damaged, the sources are taken in again."""
+        done = 0
+        try:
+            for pair in self.shop.images.read(images):
+                yield pair
+                done += 1
+        except (DamagedTableError, NotFoundError):  # moved aside, now or for another scenario
+            self.shop.intake.take_in(self.scenario.data, name=self.scenario.name)
+            yield from self.shop.images.read(images[done:])
 
     def pictures(self, images: Sequence[str]) -> Iterator[tuple[str, Image.Image]]:
         """Digest and decoded picture of images, one at a time: all of them together may not fit in memory."""
@@ -164,7 +196,7 @@ class Job:
     def table(self) -> FeatureTable:
         """Features of all its images, in the order of the samples."""
         if self._table is None:
-            self._table = self.features.table(self.images, dense=self.dense)
+            self._table = self.features.ensure(self.images, read=self.read_images, dense=self.dense)
         return self._table
 
     @cached_property

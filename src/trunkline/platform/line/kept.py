@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from trunkline.core.digest import canonical_json
 from trunkline.core.types.head import TrainedHead
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 _SCORES = "cv_scores"
 _CPU = "cpu_seconds"
-_EMBED = "embed"
+_MOST_IMAGES = 1 << 53  # whole numbers that a float can hold
 
 
 def pack_fitted(fitted: Fitted, cpu_seconds: float = 0.0) -> dict[str, bytes]:
@@ -55,8 +56,8 @@ def unpack_fitted(files: Mapping[str, bytes]) -> tuple[Fitted, float]:
             unsure={label: (band[0], band[1]) for label, band in row["unsure"].items()},
             calibration=row["calibration"],
         )
-        return Fitted(head, arrays[_SCORES], dict(meta["detail"])), float(meta.get(_CPU, 0.0))
-    except (AttributeError, LookupError, TypeError, RecursionError, SafetensorError) as error:
+        return Fitted(head, arrays[_SCORES], dict(meta["detail"])), _seconds(meta.get(_CPU, 0.0))
+    except (AttributeError, LookupError, TypeError, OverflowError, RecursionError, SafetensorError) as error:
         raise ValueError(f"expected a fitted head, got files that are not whole: {error!r}") from error
 
 
@@ -105,37 +106,53 @@ def inspected_of(stations: StationStore, key: str, *, images: int) -> dict[str, 
     try:
         splits, groups = known["splits"], known["groups"]
         fits = len(splits) == len(groups) == images and set(splits) <= set(SPLITS)
-        if not fits or not all(type(group) is int for group in groups):
+        if not fits or not all(type(group) is int and 0 <= group < images for group in groups):
             raise ValueError(f"expected splits and groups of {images} images")
         for row in known["findings"]:
             Finding.from_json(row)
-        return {**known, _CPU: float(known.get(_CPU, 0.0))}
-    except (AttributeError, LookupError, TypeError, ValueError):
+        return {**known, _CPU: _seconds(known.get(_CPU, 0.0))}
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError):
         stations.drop("inspect", key)
         return None
 
 
-def embed_seconds(stations: StationStore, key: str) -> float:
-    """CPU seconds that the trunk took an image so far; 0 where nothing is known.
+def image_seconds(stations: StationStore, station: Literal["intake", "embed"], key: str) -> float:
+    """CPU seconds that a station took an image so far; 0 where nothing is known.
 
     Args:
         stations: Where it is kept.
-        key: Digest of the trunk and its outputs.
+        station: The station.
+        key: Digest of what the cost of an image depends on: the folders, or the trunk and its outputs.
     """
-    cpu, images = _embedded(stations, key)
+    cpu, images = _spent(stations, station, key)
     return cpu / images if images else 0.0
 
 
-def add_embedded(stations: StationStore, key: str, cpu_seconds: float, images: int) -> None:
-    """Remember what it cost to embed some images more."""
-    cpu, before = _embedded(stations, key)
-    stations.drop(_EMBED, key)
-    stations.put_json(_EMBED, key, {_CPU: cpu + cpu_seconds, "images": before + images})
+def add_images(
+    stations: StationStore, station: Literal["intake", "embed"], key: str, cpu_seconds: float, images: int
+) -> None:
+    """Remember what some images more have cost."""
+    cpu, before = _spent(stations, station, key)
+    stations.drop(station, key)
+    stations.put_json(station, key, {_CPU: cpu + cpu_seconds, "images": before + images})
 
 
-def _embedded(stations: StationStore, key: str) -> tuple[float, int]:
-    known = stations.get_json(_EMBED, key)
+def _spent(stations: StationStore, station: str, key: str) -> tuple[float, int]:
+    known = stations.get_json(station, key)
     try:
-        return float(known[_CPU]), int(known["images"])
-    except (LookupError, TypeError, ValueError):
+        cpu, images = _seconds(known[_CPU]), known["images"]
+        return (cpu, images) if type(images) is int and 0 < images <= _MOST_IMAGES else (0.0, 0)
+    except (LookupError, TypeError, ValueError, OverflowError):
         return 0.0, 0
+
+
+def _seconds(value: Any) -> float:
+    """Seconds that something cost.
+
+    Raises:
+        ValueError: When they are not finite or below 0: a budget would be kept with them that was not.
+    """
+    seconds = float(value)
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ValueError(f"expected seconds of at least 0, got {seconds}")
+    return seconds

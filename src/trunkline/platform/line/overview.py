@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,10 @@ if TYPE_CHECKING:
     from trunkline.core.settings import Settings
     from trunkline.platform.line.report.data import OverviewRow
     from trunkline.platform.line.results import BuildResult, Outcome
+
+
+OVERVIEW = "overview.html"
+"""Its name beside the reports."""
 
 
 def write_overview(outcome: Outcome, settings: Settings, *, title: str, tasks: dict[str, str] | None = None) -> Path:
@@ -33,7 +36,7 @@ def write_overview(outcome: Outcome, settings: Settings, *, title: str, tasks: d
     rows += [
         OverviewRow(name, "error", (tasks or {}).get(name, ""), note=error.message) for name, error in outcome.errors
     ]
-    path = folder / "overview.html"
+    path = folder / OVERVIEW
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     write_atomic(path, render_overview(rows, title=title, made=made).encode())
     return path
@@ -59,13 +62,8 @@ def _row(result: BuildResult, folder: Path) -> OverviewRow:
         cpu_seconds=result.cpu_seconds,
         report=os.path.relpath(result.report, folder) if result.report else "",
         thin=any(gate["evidence"] == "thin" for gate in result.gates),
-        note=_note(result.gates),
+        note=f"missed {', '.join(result.missed)}" if result.missed else "",
     )
-
-
-def _note(gates: Sequence[dict[str, object]]) -> str:
-    failed = [f"{gate['name']} {gate['limit']}" for gate in gates if gate["verdict"] == "failed"]
-    return f"missed {', '.join(failed)}" if failed else ""
 
 
 def open_in_browser(page: Path) -> bool:

@@ -90,6 +90,17 @@ class BuildResult:
         return all(gate["verdict"] == "passed" for gate in self.gates)
 
     @property
+    def missed(self) -> list[str]:
+        """Limits that were not met, as "recall_min >= 0.97"."""
+        return [f"{gate['name']} {gate['limit']}" for gate in self.gates if gate["verdict"] == "failed"]
+
+    @property
+    def may_pass_again(self) -> bool:
+        """Whether it failed, and only by figures of the machine and the moment: it may have been busy."""
+        failed = [gate for gate in self.gates if gate["verdict"] == "failed"]
+        return bool(failed) and all(gate.get("machine", False) for gate in failed)
+
+    @property
     def verdict(self) -> str:
         """For people: a model of which nothing was asked did not pass anything."""
         if not self.gates:

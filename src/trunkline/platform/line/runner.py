@@ -16,12 +16,13 @@ from trunkline.core.errors import BusyError, InputError, StorageError, Trunkline
 from trunkline.core.files import locked
 from trunkline.platform.line.finish import finish
 from trunkline.platform.line.job import Job
-from trunkline.platform.line.kept import add_embedded, embed_seconds
+from trunkline.platform.line.kept import add_images, image_seconds
 from trunkline.platform.line.meter import Spent
 from trunkline.platform.line.results import BuildResult, Listener, Outcome, Silent
 from trunkline.platform.line.stations import StationStore
 from trunkline.platform.line.workshop import Workshop
 from trunkline.platform.registry.registry import Registry
+from trunkline.platform.registry.versions import CHALLENGER
 
 if TYPE_CHECKING:
     from trunkline.algorithms.heads.base import Fitted
@@ -33,7 +34,12 @@ _CHUNK_BYTES = 256 << 20  # features in memory at once; a scenario that is large
 
 
 def run_line(
-    scenarios: Sequence[Scenario], settings: Settings, *, listener: Listener | None = None, who: str = "unknown"
+    scenarios: Sequence[Scenario],
+    settings: Settings,
+    *,
+    listener: Listener | None = None,
+    who: str = "unknown",
+    overview: str = "",
 ) -> Outcome:
     """Build every scenario; one that cannot be built does not stop the others.
 
@@ -42,6 +48,7 @@ def run_line(
         settings: The machine's settings; everything is written below `settings.home`.
         listener: Told of progress.
         who: Name for the audit log.
+        overview: File in `HOME/reports` that the reports lead back to; the caller writes it when all are built.
 
     Returns:
         Models in the order of the scenarios, and the errors of those that could not be built.
@@ -50,6 +57,7 @@ def run_line(
         StorageError: When the disk is full or cannot be written; what was finished is kept.
     """
     line = Line(settings, listener or Silent(), who)
+    line.shop.overview = overview
     try:
         with line.shop.blas.limit(0):
             results = {result.scenario: result for result in line.run(scenarios)}
@@ -193,8 +201,8 @@ class Line:
                     session=self.shop.session(jobs[0].trunk, dense=bool(dense)),  # the gate times the same one
                     progress=lambda done, _: self.listener.advance("embed", before + done, len(images), "images"),
                 )
-            add_embedded(self.shop.stations, known, spent.cpu, len(missing))
-        an_image = embed_seconds(self.shop.stations, known)
+            add_images(self.shop.stations, "embed", known, spent.cpu, len(missing))
+        an_image = image_seconds(self.shop.stations, "embed", known)
         wanted = set(missing)
         shares = [len(wanted.intersection(job.images)) for job in jobs]
         for job, share in zip(jobs, shares, strict=True):
@@ -212,13 +220,17 @@ class Line:
             )
 
     def _tell_of_alias(self, job: Job, result: BuildResult) -> None:
-        """Say that somebody moved the champion while its successor was built."""
-        if job.overtaken:
-            ref = f"{result.name}@{result.version}"
-            self.listener.message(
-                f"{result.name}: the champion was changed while version {result.version} was built; it waits as the "
-                f"challenger, `trunkline models promote {shlex.quote(ref)}` makes it the champion"
-            )
+        """Say that somebody moved the champion while its successor was built, or took this very model off before."""
+        if result.alias != CHALLENGER or not (job.overtaken or job.taken_off):
+            return
+        ref = f"{result.name}@{result.version}"
+        why = f"the champion was changed while version {result.version} was built"
+        if job.taken_off is not None:
+            why = f"version {job.taken_off.version}, which has the same head, was taken off as champion"
+        self.listener.message(
+            f"{result.name}: {why}; version {result.version} waits as the challenger, "
+            f"`trunkline models promote {shlex.quote(ref)}` makes it the champion"
+        )
 
     @staticmethod
     def _fit_together(jobs: Sequence[Job]) -> Sequence[Fitted] | None:

@@ -14,7 +14,7 @@ from typing import Any
 from trunkline.core.digest import canonical_json, digest_json
 from trunkline.core.files import storage_errors
 
-RECIPE = 3
+RECIPE = 4
 """Part of every key. Raise it when a station computes something else from the same inputs."""
 
 

@@ -33,6 +33,7 @@ class Workshop:
     Attributes:
         meter: Adds up what the whole run costs.
         walked: Digests of the folders that were walked in this run.
+        overview: File name of the page over all models of this run, beside their reports; "" for none.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -41,6 +42,7 @@ class Workshop:
         self.images = ImageStore(settings.home)
         self.intake = Intake(settings, self.images)
         self.walked: dict[Path, str] = {}
+        self.overview = ""
         self.data = DataStore(settings)
         self.meter = Meter()
         self.blas = Blas(settings.threads)

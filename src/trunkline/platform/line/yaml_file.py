@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from yaml.composer import Composer
-from yaml.constructor import ConstructorError, SafeConstructor
-from yaml.resolver import Resolver
 
+from trunkline.core import yaml_text
 from trunkline.core.errors import ConfigError
+from trunkline.core.text import cut
 from trunkline.core.types.scenario import Budget, Labels, OperatingPoint, Scenario, Source, Split
 from trunkline.core.validation import expected
 
@@ -25,7 +24,6 @@ _MODELS: dict[str, type[BaseModel]] = {
 _NEEDED = {"task": "classify", "data": "../images", "path": "../images", "cpu_minutes": "10"}
 """Keys without a default, with a value to begin with."""
 _UNKNOWN = ("extra_forbidden", "invalid_key")
-_PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML has it: ten times as fast
 
 
 def documents(path: Path) -> list[tuple[yaml.Node, Any]]:
@@ -48,54 +46,11 @@ def documents(path: Path) -> list[tuple[yaml.Node, Any]]:
     except UnicodeDecodeError as error:
         raise ConfigError("expected UTF-8 text", where=str(path), fix="save the file as UTF-8") from error
     try:
-        return [(node, value) for node, value in _Loader(text).documents() if value is not None]
+        return yaml_text.documents(text)
     except yaml.YAMLError as error:
         raise _yaml_error(path, text, error) from error
     except RecursionError as error:
         raise ConfigError("expected a flat scenario, got YAML nested too deep", where=str(path)) from error
-
-
-class _Loader(Composer, SafeConstructor, Resolver):
-    """Plain values without aliases: a file from outside may not blow up ("billion laughs")."""
-
-    def __init__(self, text: str) -> None:
-        self._parser = _PARSER(text)
-        Composer.__init__(self)
-        SafeConstructor.__init__(self)
-        Resolver.__init__(self)
-
-    def check_event(self, *kinds: Any) -> bool:
-        return bool(self._parser.check_event(*kinds))
-
-    def peek_event(self) -> Any:
-        return self._parser.peek_event()
-
-    def get_event(self) -> Any:
-        return self._parser.get_event()
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise ConstructorError(None, None, "aliases (*name) are not taken", self.peek_event().start_mark)
-        return super().compose_node(parent, index)
-
-    def construct_object(self, node: Any, deep: bool = False) -> Any:
-        try:
-            return super().construct_object(node, deep)
-        except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
-            # a date with a 13th month, `!!int x`: PyYAML lets through whatever Python raises
-            kind = node.tag.rpartition(":")[2]
-            raise ConstructorError(None, None, f"{_short(str(node.value))} is no {kind}", node.start_mark) from error
-
-    def documents(self) -> Iterator[tuple[yaml.Node, Any]]:
-        while self.check_node():
-            node: Any = self.get_node()
-            yield node, self.construct_document(node)
-
-
-# YAML 1.1 takes `1e-3` for text: there, a number with an exponent needs a point and the exponent's sign.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
 
 
 def _yaml_error(path: Path, text: str, error: yaml.YAMLError) -> ConfigError:
@@ -159,8 +114,8 @@ def field_error(path: Path, node: yaml.Node, error: ValidationError) -> ConfigEr
     got = child.value if isinstance(child, yaml.ScalarNode) else ""
     if "[key]" in first["loc"]:
         got = str(loc[-1])
-    said = f", got {_short(got)}" if got and not hint and ", got " not in message else ""
-    return ConfigError(message + said, where=where, fix=hint or _fix(kind, loc, got, first.get("ctx", {})))
+    said = f", got {cut(got)!r}" if got and not hint and ", got " not in message else ""
+    return ConfigError(message + said, where=where, fix=hint or _fix(kind, loc, cut(got), first.get("ctx", {})))
 
 
 def _fix(kind: str, loc: Sequence[Any], got: str, context: dict[str, Any]) -> str:
@@ -182,10 +137,6 @@ def _bounds(loc: Sequence[Any]) -> str:
     limits = {key: value for part in field.get("anyOf", [field]) for key, value in part.items()}
     words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "and below"}
     return "".join(f" {word} {limits[key]:.10g}" for key, word in words.items() if key in limits)
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
 def _near(name: str, known: Sequence[str]) -> str:

@@ -190,12 +190,15 @@ def read(source: Path | bytes, *, trusted: Collection[str] = (), where: str | No
     signer = _check_signature(members, digest, where)
     try:
         manifest = _manifest(_json(members, "bundle.json", where))
+        report = _json(members, "report.json", where)
+        if not isinstance(report, dict):
+            raise BundleError("expected an object in report.json")
         return Bundle(
             digest=digest,
             manifest=manifest,
             head=_head(manifest, members["head.safetensors"], where),
             preview=members["preview.png"],
-            report=_json(members, "report.json", where),
+            report=report,
             signer=signer,
             trusted=signer in trusted,
             size=len(data),

@@ -122,7 +122,9 @@ class Registry:
         path, version = self._look(ref)
         bundle = self._open(path, version)
         metrics = {**bundle.manifest.metrics, **self._metrics(version)}  # MLflow has no word for "not measured"
-        return views.details(bundle, path, version, metrics, self.audit.entries(bundle.name))
+        override = bundle.manifest.override  # sealed anew, the report is still on what was measured
+        report = self.home / "reports" / f"{override.bundle if override else bundle.digest}.html"
+        return views.details(bundle, path, report, version, metrics, self.audit.entries(bundle.name))
 
     def compare(self, first: str, second: str) -> dict[str, Any]:
         """Figures of two versions side by side: `metrics` is name -> [first's, second's]; None where one has none."""
@@ -200,6 +202,10 @@ class Registry:
             where=str(database),
             fix=f"put a copy of it back; else build again, which begins with version 1 ({self.folder} has the bundles)",
         )
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """All versions of a model, from 1; none where there is no such model."""
+        return self._of(name)
 
     def champion(self, name: str) -> ModelVersion | None:
         """The champion of a model, or None."""

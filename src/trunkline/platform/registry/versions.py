@@ -272,13 +272,18 @@ def version_of(
     )
 
 
+def status_of(bundle: Bundle) -> str:
+    """The bundle's status; "measured" where no gate was asked for: such a model did not pass anything."""
+    return bundle.status if bundle.manifest.gates else "measured"
+
+
 def tags(bundle: Bundle, who: str) -> tuple[dict[str, str], dict[str, str]]:
     """Tags of the run (everything it came from) and of the version (what lists show)."""
     main = headline(bundle.task, bundle.manifest.metrics)
     shown = {
         "digest": bundle.digest,
         "task": bundle.task,
-        "status": bundle.status,
+        "status": status_of(bundle),
         "figure": f"{main} {said(bundle.manifest.metrics.get(main))}" if main else "",
         "bytes": str(bundle.size),
     }

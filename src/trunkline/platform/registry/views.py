@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trunkline.platform.registry.versions import CHALLENGER, CHAMPION, ModelVersion
+from trunkline.platform.registry.versions import CHALLENGER, CHAMPION, ModelVersion, status_of
 
 if TYPE_CHECKING:
     from trunkline.core.types.bundle import Bundle
@@ -47,11 +47,21 @@ def listing(versions: Iterable[ModelVersion]) -> list[dict[str, Any]]:
 def details(
     bundle: Bundle,
     path: Path,
+    report: Path,
     version: ModelVersion | None,
     metrics: Mapping[str, float | None],
     history: Sequence[Entry],
 ) -> dict[str, Any]:
-    """Everything about one bundle; `version` is None for a file that is looked at by itself."""
+    """Everything about one bundle.
+
+    Args:
+        bundle: The bundle.
+        path: Its file.
+        report: Where the report on it is, if this home has one.
+        version: What it is in the registry; None for a file that is looked at by itself.
+        metrics: All figures; those of the machine are in the registry alone.
+        history: Its model's entries in the audit log.
+    """
     manifest = bundle.manifest
     registered: dict[str, Any] = {}
     if version is not None:
@@ -65,15 +75,16 @@ def details(
         "name": bundle.name,
         **registered,
         "task": bundle.task,
-        "status": bundle.status,
+        "status": status_of(bundle),
         "labels": list(bundle.head.labels),
         "digest": bundle.digest,
         "bundle": str(path),
         "bundle_bytes": bundle.size,
+        "report": str(report) if report.is_file() else None,
         "signer": bundle.signer,
         "trusted": bundle.trusted,
         "metrics": dict(metrics),
-        "gates": [gate.model_dump(mode="json") for gate in manifest.gates],
+        "gates": [_with_value(gate.model_dump(mode="json"), metrics) for gate in manifest.gates],
         "test": manifest.test.model_dump(mode="json") if manifest.test else None,
         "trunk": manifest.trunk.model_dump(mode="json"),
         "data_licence": manifest.data_licence,
@@ -84,6 +95,11 @@ def details(
     }
 
 
+def _with_value(gate: dict[str, Any], metrics: Mapping[str, float | None]) -> dict[str, Any]:
+    """A gate's row; one on a figure of the machine with the value that the registry has of it."""
+    return {**gate, "value": metrics.get(gate["name"])} if gate["machine"] else gate
+
+
 def comparison(first: Side, second: Side) -> dict[str, Any]:
     """Figures of two bundles side by side, and whether both were measured on the same frozen test set."""
     (ref_a, a, metrics_a), (ref_b, b, metrics_b) = first, second
@@ -92,7 +108,7 @@ def comparison(first: Side, second: Side) -> dict[str, Any]:
         "first": ref_a,
         "second": ref_b,
         "digests": [a.digest, b.digest],
-        "status": [a.status, b.status],
+        "status": [status_of(a), status_of(b)],
         "same_test": a.manifest.test == b.manifest.test,
         "same_trunk": a.trunk.digest == b.trunk.digest,
         "metrics": {name: [metrics_a.get(name), metrics_b.get(name)] for name in names},

@@ -38,6 +38,16 @@ def test_held_out_logits_do_not_flatter(count: int) -> None:
     assert known < new + 0.12
 
 
+def test_well_parted_labels_do_not_make_strangers_certain() -> None:
+    """Thirty images, all answered rightly; what lies a third of the way between two labels is no sure thing."""
+    rng = np.random.default_rng(0)
+    targets = np.eye(3)[np.arange(30) % 3]
+    fitted = fit_logits(targets + rng.normal(0, 0.02, (30, 3)), targets, np.arange(30))
+    stranger = softmax(np.array([0.6, 0.3, 0.1]) @ fitted.matrix + fitted.offset)
+    assert 0.1 < (1 - softmax(fitted.held_out).max(axis=1)).sum() < 1  # a quarter of a mistake in thirty images
+    assert stranger.max() < 0.99
+
+
 def test_one_image_of_a_label_is_no_fault() -> None:
     learned, truth = scores(10, 4)
     fitted = fit_logits(learned, truth, np.zeros(10, int))

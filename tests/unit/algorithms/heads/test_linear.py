@@ -91,6 +91,23 @@ def test_softmax_calibration_finds_the_temperature_that_made_the_labels() -> Non
     assert log_loss(linear.softmax(scores / warmth + bias), truth) <= log_loss(p, truth) + 1e-3
 
 
+@pytest.mark.parametrize("count", [12, 60, 600])
+def test_answers_that_are_all_right_are_not_made_certain(count: int) -> None:
+    truth = np.arange(count) % 3
+    margins = np.random.default_rng(0).uniform(0.5, 1.5, (count, 1))
+    logits = 40 * margins * np.eye(3)[truth]
+    p = linear.softmax(linear.temper(logits, np.eye(3)[truth]) * logits).max(axis=1)
+    assert 0.05 / count < (1 - p).mean() < 1 / count
+
+
+def test_logits_that_say_what_is_so_stay_as_they_are() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (4000, 3))
+    truth = (rng.random((4000, 1)) > linear.softmax(logits).cumsum(axis=1)).sum(axis=1)
+    assert linear.temper(logits, np.eye(3)[truth]) == pytest.approx(1.0, rel=0.05)
+    assert linear.temper(5 * logits, np.eye(3)[truth]) == pytest.approx(0.2, rel=0.05)
+
+
 def test_sigmoid_calibration_equals_scikit_learn() -> None:
     from sklearn.linear_model import LogisticRegression
 

@@ -9,6 +9,9 @@ import pytest
 
 from trunkline.algorithms.heads.base import Scores
 from trunkline.algorithms.metrics import METRICS, Metrics, evaluate
+from trunkline.algorithms.metrics.intervals import wilson
+from trunkline.algorithms.metrics.tables import worst
+from trunkline.algorithms.metrics.types import ClassRow
 from trunkline.core.errors import NotFoundError
 from trunkline.core.types.scenario import GATE_NAMES
 
@@ -123,6 +126,15 @@ def test_a_perfect_score_on_few_images_is_not_certain(task: str) -> None:
     assert all(got.intervals[name][0] < 0.97 and got.intervals[name][1] == 1.0 for name in shares)
 
 
+def test_no_mistake_on_few_images_is_no_proof_of_calibration() -> None:
+    """Where a bootstrap gives a point: up to 6 % may be wrong of 60, and each would cost what certainty costs."""
+    got = perfect("classify")
+    unseen = wilson(0.0, 60)[1]
+    assert (got.values["log_loss"], got.values["ece"]) == (0.0, 0.0)
+    assert got.intervals["ece"] == pytest.approx((0.0, unseen))
+    assert got.intervals["log_loss"] == pytest.approx((0.0, unseen * -np.log(1e-7)))
+
+
 @pytest.mark.parametrize("task", METRICS.names())
 def test_every_value_lies_in_its_interval(task: str) -> None:
     rng = np.random.default_rng(3)
@@ -190,6 +202,16 @@ def test_the_worst_class_is_not_known_while_one_is_untested() -> None:
         "no test image is of scratch: add some; worst of the other classes: dent with 0.5000",
     )
     assert got.notes["precision_min"] == "never the answer: scratch; worst of the other classes: crack with 0.6667"
+
+
+def test_labels_are_not_compared_with_each_other_to_find_the_worst(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[object] = []
+    monkeypatch.setattr(ClassRow, "__eq__", lambda *rows: compared.append(rows) or False)
+    rows = [ClassRow(str(number), 1, 0.5, np.nan if number else 0.5, 0.5) for number in range(4)]
+    assert (
+        worst(rows, "recall")[2] == "no test image is of 1, 2, 3: add some; worst of the other classes: 0 with 0.5000"
+    )
+    assert compared == []
 
 
 def test_a_label_that_the_head_does_not_know_is_a_wrong_answer() -> None:

@@ -268,6 +268,28 @@ def test_custom_operators_are_refused(inside: bool, tmp_path: Path) -> None:
     assert error.message == "expected operators of ONNX itself, got com.example::Warp in node 'odd'"
 
 
+def with_loop(inside: bool) -> onnx.ModelProto:
+    """A graph that says "again" as often as a number of 64 bits can, in a branch or not."""
+    empty = helper.make_tensor_value_info("on", TensorProto.BOOL, [])
+    turn = helper.make_tensor_value_info("turn", TensorProto.INT64, [])
+    body = helper.make_graph([make("Identity", ["go"], ["on"])], "body", [turn, helper.make_tensor_value_info(
+        "go", TensorProto.BOOL, [])], [empty])  # fmt: skip
+    loop = make("Loop", ["times", "yes"], [], body=body, name="round")
+    constants = [numpy_helper.from_array(np.int64(1 << 62), "times"), numpy_helper.from_array(np.array(True), "yes")]
+    if not inside:
+        return graph([*nodes(), loop], more=constants)
+    model = with_branch()
+    model.graph.node[3].attribute[0].g.node.insert(0, loop)
+    model.graph.initializer.append(constants[0])
+    return model
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_loops_are_refused(inside: bool, tmp_path: Path) -> None:
+    error = refused(brought(tmp_path, with_loop(inside)))
+    assert error.message == "expected a graph without loops, got Loop in node 'round'"
+
+
 def test_an_opset_before_broadcasting_is_refused(tmp_path: Path) -> None:
     assert refused(brought(tmp_path, graph(opset=6))).message == "expected opset 7 or newer, got 6"
 

@@ -185,6 +185,31 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Broken]]:
     return call
 
 
+class Timed(Broken):
+    """A runtime that waits for so many milliseconds a batch, and computes for so many."""
+
+    def __init__(self, waits: float, computes: float) -> None:
+        super().__init__("")
+        self.waits, self.computes = waits / 1e3, computes / 1e3
+
+    def run(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
+        time.sleep(self.waits)
+        end = time.process_time() + self.computes
+        while time.process_time() < end:
+            pass
+        return super().run(images)
+
+
+def test_cores_that_another_program_takes_in_every_round_make_no_runtime_twice_as_fast(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = dict(zip(MEASURED, (Timed(waits=60, computes=4), Timed(waits=0, computes=4)), strict=True))
+    monkeypatch.setattr(RUNTIMES, "load", lambda name, where=None: made[name])
+    monkeypatch.setattr(module, "_SECONDS", 0.0)
+    speeds, _ = measure(Path("net"), side=8, threads=1, batch=2)
+    assert prefer(speeds) == MEASURED[0]
+
+
 @pytest.mark.parametrize("place", REASONS)
 def test_one_that_does_not_work_leaves_the_other(place: str, table: Callable[..., dict[str, Broken]]) -> None:
     made = table(place, "")

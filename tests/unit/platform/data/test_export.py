@@ -119,9 +119,10 @@ def test_nothing_is_written_into_a_source(settings: Settings, pictures: Any, tmp
     source = pictures.folder(tmp_path / "source", count=1)
     made = take_in([Source(path=source)], settings, name="parts")
     before = sorted(tmp_path.rglob("*"))
-    for out in (source / "out", source / "a" / "b" / "out"):
+    larger = settings.model_copy(update={"max_pixels": settings.max_pixels + 1})
+    for out, now in ((source / "out", settings), (source / "a" / "b" / "out", settings), (source / "out", larger)):
         with pytest.raises(DataError, match="expected a folder outside the source") as caught:
-            export(made, out, "imagefolder", settings)
+            export(made, out, "imagefolder", now)
         assert (caught.value.where, str(source) in caught.value.message) == (str(out), True)
     assert sorted(tmp_path.rglob("*")) == before
     export(made, tmp_path / "source-2", "imagefolder", settings)

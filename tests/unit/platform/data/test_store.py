@@ -261,6 +261,20 @@ def test_damaged_images_are_moved_aside_and_kept_again(case: str, home: Path, ca
     assert list(ImageStore(home).read(DIGESTS)) == list(zip(DIGESTS, BYTES, strict=True))
 
 
+def test_bytes_that_were_changed_are_never_handed_out(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    datas = [bytes([number]) * 3000 for number in range(3)]
+    pairs = [(digest_bytes(data), data) for data in datas]
+    store = ImageStore(home)
+    store.add(pairs)
+    (file,) = store.path.glob("data/*")
+    file.write_bytes(file.read_bytes().replace(datas[1][:100], b"x" * 100, 1))
+    with pytest.raises(DamagedTableError, match=f"the bytes of image {pairs[1][0][:12]} were changed"):
+        list(store.read([digest for digest, _ in pairs]))
+    assert (store.has(pairs[0][0]), "moved to images-damaged-" in caplog.text) == (False, True)
+    store.add(pairs)
+    assert list(store.read([digest for digest, _ in pairs])) == pairs
+
+
 def test_a_reader_whose_files_were_put_together_long_ago_goes_on(home: Path) -> None:
     import lance
 
@@ -320,3 +334,12 @@ def test_small_files_of_images_are_put_together_and_large_ones_left_alone(
         data = number.to_bytes(2, "big") * 500
         store.add([(digest_bytes(data), data)])
     assert len(lance.dataset(str(store.path)).get_fragments()) >= 15
+
+
+def test_what_a_kill_left_before_the_first_version_is_no_data_set(store: DataStore, home: Path) -> None:
+    left = home / "datasets" / "half.lance" / "data"
+    left.mkdir(parents=True)
+    (left / "0.lance").write_bytes(b"half")
+    assert store.names() == []
+    with pytest.raises(NotFoundError):
+        store.load("half")

@@ -72,7 +72,7 @@ def test_a_column_that_is_too_large_is_read_when_rows_are_asked_for(
     rows = column.rows([IMAGES[at] for at in wanted])
     table = FeatureTable(tuple(IMAGES[:8]), np.zeros((8, 1)), "t", {"tap0": rows}).take([7, 0, 3, 4])
     assert (rows.shape, rows.ndim, len(rows), len(table.dense["tap0"])) == ((8, 5, 1, 1), 4, 8, 4)
-    assert max(asked) == 1, "the maps were read before they were asked for"
+    assert asked == [], "the maps were read before they were asked for"
     for index in (np.array([7, 0]), slice(1, 3), 5, [True] * 2 + [False] * 6):
         assert np.array_equal(rows[index], maps[wanted][index])
     assert np.array_equal(table.dense["tap0"][[1, 2]], maps[[3, 1]])
@@ -80,6 +80,13 @@ def test_a_column_that_is_too_large_is_read_when_rows_are_asked_for(
     assert isinstance(rows.take([0, 2], axis=0), np.ndarray)
     with pytest.raises(KeyError, match=IMAGES[12]):
         column.rows(IMAGES[:21])
+
+
+def test_a_few_rows_are_taken_without_the_rest(column: Column) -> None:
+    fill(column, 0, 9)
+    assert np.array_equal(column.rows(IMAGES[:2]), VALUES[:2])
+    assert column._all is None
+    assert column.rows([]).shape == (0, 0)
 
 
 def test_an_image_has_one_row(column: Column) -> None:
@@ -155,6 +162,44 @@ def test_a_damaged_table_is_moved_aside_with_a_warning_and_made_again(
     assert [str(column.path) in message for message in caplog.messages] == [True]
     fill(again, 0, 6)
     assert np.array_equal(Column(home, "t", "pooled").read(IMAGES[:6]), VALUES[:6])
+
+
+@pytest.mark.parametrize("reads", [0, 1, 2])
+@pytest.mark.parametrize("name", ["pooled", "tap0"])
+def test_values_that_were_changed_are_never_handed_out(name: str, reads: int, home: Path) -> None:
+    column = Column(home, "t", name)
+    column.append(IMAGES[:6], VALUES[:6])
+    for _ in range(reads):
+        column.read(IMAGES[:2])
+    column.refresh()
+    kept = VALUES[5].astype(column.dtype).tobytes()
+    (file,) = column.path.glob("data/*")
+    file.write_bytes(file.read_bytes().replace(kept, bytes([kept[0] ^ 1]) + kept[1:]))
+    with pytest.raises(DamagedTableError, match="values of this table were changed"):
+        column.read(IMAGES[:6])
+    assert (column.has(IMAGES[0]), len(list(home.glob("features/*damaged*")))) == (False, 1)
+
+
+def test_features_without_checksums_are_made_again(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    import lance
+
+    column = Column(home, "t", "pooled")
+    column.append(IMAGES[:6], VALUES[:6])
+    lance.dataset(str(column.path)).drop_columns(["crc32"])
+    again = Column(home, "t", "pooled")
+    assert (again.has(IMAGES[0]), "moved to t-pooled-damaged-" in caplog.text) == (False, True)
+    again.append(IMAGES[:6], VALUES[:6])
+    assert np.array_equal(again.read(IMAGES[:6]), VALUES[:6])
+
+
+def test_rows_that_were_moved_aside_since_are_told(column: Column, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_IN_MEMORY", 1)
+    fill(column, 0, 6)
+    rows = column.rows(IMAGES[:6])
+    column.path.rename(column.path.with_name("aside"))
+    column.refresh()
+    with pytest.raises(DamagedTableError, match="features are gone"):
+        rows[[0, 1]]
 
 
 def test_damage_behind_an_open_table_is_said_and_the_next_run_mends_it(column: Column) -> None:

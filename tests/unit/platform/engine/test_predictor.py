@@ -14,7 +14,7 @@ from trunkline.algorithms.heads.base import Scores
 from trunkline.algorithms.trunks import Trunk, open_trunk, resolve
 from trunkline.algorithms.trunks.use import TrunkSession
 from trunkline.core.digest import digest_bytes
-from trunkline.core.errors import DataError
+from trunkline.core.errors import BundleError, DataError
 from trunkline.core.settings import Settings
 from trunkline.core.types.features import FeatureTable
 from trunkline.core.types.head import TrainedHead
@@ -169,6 +169,18 @@ def test_features_of_another_trunk_are_refused(trunk: Trunk) -> None:
     table = FeatureTable(("",), np.zeros((1, 144), np.float32), "f" * 64)
     with pytest.raises(ValueError, match=f"expected features of trunk {trunk.card.digest}, got {'f' * 64}"):
         score(model(trunk).head, table)
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_are_not_finite_are_no_answer(trunk: Trunk) -> None:
+    head = TrainedHead(
+        "classify", LABELS, trunk.card.digest,
+        {"weight": np.full((144, 2), 3e38, np.float32), "bias": np.zeros(2, np.float32)},
+        {"channels": []}, unsure=dict.fromkeys(LABELS, (0.0, 0.5)), calibration={"temperature": 1.0},
+    )  # fmt: skip
+    table = FeatureTable(("",), np.ones((1, 144), np.float32), trunk.card.digest)
+    with pytest.raises(BundleError, match="the classify head gives numbers that are not finite"):
+        score(head, table)
 
 
 @pytest.mark.parametrize(("own", "closed"), [(False, 0), (True, 1)])

@@ -11,6 +11,7 @@ import pytest
 
 from trunkline.algorithms.heads.base import Scores
 from trunkline.algorithms.metrics import evaluate
+from trunkline.algorithms.metrics.intervals import newcombe_paired
 from trunkline.core.types.features import FeatureTable
 from trunkline.core.types.gate import PRIMARY, GateCheck, GateReport
 from trunkline.core.types.head import TrainedHead
@@ -172,17 +173,49 @@ def test_heads_that_never_differ_are_not_certain_to_be_equal() -> None:
     assert (difference, low, high) == pytest.approx((0.0, -0.0353, 0.0353), abs=1e-4)
 
 
-@pytest.mark.parametrize("task", ["multilabel", "anomaly"])
-def test_the_bootstrap_of_a_comparison_is_paired_and_seeded(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def random_pair(task: str, first: int, second: int) -> list[Measured]:
+    """Answers of two heads, with ties, on so many images of the first label and of the second."""
     rng = np.random.default_rng(0)
-    targets = [(LABELS[task][0],), (LABELS[task][1],)] * 20
-    one, other = (measured(task, rng.dirichlet([1, 1], 40).tolist(), targets) for _ in range(2))
+    targets = [(LABELS[task][0],)] * first + [(LABELS[task][1],)] * second
+    return [measured(task, rng.dirichlet([1, 1], len(targets)).round(1).tolist(), targets) for _ in range(2)]
+
+
+@pytest.mark.parametrize(("task", "second"), [("multilabel", 20), ("anomaly", 20), ("anomaly", 1)])
+def test_the_bootstrap_of_a_comparison_is_paired_stratified_and_seeded(
+    task: str, second: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = random_pair(task, 20, second)
     drawn: list[int] = []
     real = gate.quantiles
     monkeypatch.setattr(gate, "quantiles", lambda draws, value: drawn.append(len(draws)) or real(draws, value))
     difference, low, high = gate.compare_paired(one, other)
     assert (difference, low, high) == gate.compare_paired(one, other)
-    assert (low < difference < high, drawn) == (True, [1000, 1000])
+    assert (low < difference < high, drawn) == (True, [1000, 1000]), "a flawed image is in every draw"
+
+
+@pytest.mark.parametrize("task", ["multilabel", "anomaly"])
+def test_the_bootstrap_is_what_evaluating_each_draw_gives(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = random_pair(task, 12, 3)
+    blocks: list[Any] = []
+    drawn: list[Any] = []
+    resample = gate.resampled_weights
+    monkeypatch.setattr(gate, "_RESAMPLES", 50)
+    monkeypatch.setattr(gate, "_BLOCK", 15 * 20)
+    monkeypatch.setattr(gate, "resampled_weights", lambda *given: blocks.append(resample(*given)) or blocks[-1])
+    monkeypatch.setattr(gate, "quantiles", lambda draws, value: drawn.extend(draws) or (0.0, 0.0))
+    gate.compare_paired(one, other)
+    draws = [np.repeat(np.arange(15), counts.astype(int)) for block in blocks for counts in block]
+    assert drawn == pytest.approx([figure(one, rows) - figure(other, rows) for rows in draws], abs=1e-12)
+    assert ([len(block) for block in blocks], len({tuple(rows) for rows in draws})) == ([20, 20, 10], 50)
+
+
+def figure(answers: Measured, rows: np.ndarray) -> float:
+    """The primary figure of an evaluation of nothing but these rows."""
+    head, given = answers.head, answers.scores
+    raw = None if given.anomaly is None else given.anomaly[rows]
+    scores = Scores(given.probabilities[rows], given.accepted[rows], given.unsure[rows], raw)
+    targets = [answers.targets[row] for row in rows]
+    return evaluate(head.task, head.labels, scores, targets, intervals=False).values[PRIMARY[head.task]]
 
 
 @pytest.mark.parametrize("task", ["multilabel", "anomaly"])
@@ -199,7 +232,8 @@ def test_without_flawed_images_the_false_rejects_are_compared_as_pairs() -> None
     new = measured("anomaly", [(0.9, 0.1)] * 40, [("good",)] * 40)
     old = measured("anomaly", [(0.9, 0.1)] * 38 + [(0.1, 0.9)] * 2, [("good",)] * 40)
     made = gate.champion_check(new, old, "steel@1")
-    assert (round(made.value, 6), made.verdict, made.low < made.value < made.high) == (0.05, "passed", True)
+    assert (made.verdict, made.evidence) == ("passed", "thin")
+    assert (made.value, made.low, made.high) == pytest.approx((0.05, *newcombe_paired(38, 2, 0, 0)))
     assert made.note == "false_reject_rate 0.0000 against 0.0500 of steel@1; no faulty image is there to compare by"
 
 

@@ -16,9 +16,9 @@ from trunkline.algorithms.heads.classify import Classify
 from trunkline.core.digest import canonical_json
 from trunkline.core.types.head import TrainedHead
 from trunkline.platform.line.kept import (
-    add_embedded,
-    embed_seconds,
+    add_images,
     fitted_of,
+    image_seconds,
     inspected_of,
     pack_fitted,
     unpack_fitted,
@@ -76,6 +76,9 @@ def with_weights(files: dict[str, bytes], **changes: np.ndarray) -> dict[str, by
         lambda files: changed(files, head={"task": "classify", "labels": []}),
         lambda files: changed(files, detail=None),
         lambda files: changed(files, cpu_seconds="much"),
+        lambda files: changed(files, cpu_seconds=-1.0),
+        lambda files: changed(files, cpu_seconds=10**400),
+        lambda files: {**files, "fitted.json": files["fitted.json"].replace(b"2.0", b"NaN")},
         lambda files: with_weights(files, cv_scores=np.zeros((4, 2))),
         lambda files: with_weights(files, **{"weight.weight": np.zeros((9, 2), np.float32)}),
         lambda files: with_weights(files, **{"weight.bias": np.full(2, np.nan, np.float32)}),
@@ -110,6 +113,11 @@ FOUND = {"splits": ["train", "test"], "groups": [0, 1], "cpu_seconds": 1.5, "fin
         {**FOUND, "findings": [{"kind": "x"}]},
         {**FOUND, "findings": None},
         {**FOUND, "cpu_seconds": "much"},
+        {**FOUND, "cpu_seconds": -1e9},
+        {**FOUND, "cpu_seconds": 10**400},
+        {**FOUND, "groups": [0, 10**30]},
+        {**FOUND, "groups": [0, 2]},
+        {**FOUND, "groups": [0, -1]},
     ],
 )
 def test_an_inspection_of_another_shape_is_dropped(home: Path, wrong: Any) -> None:
@@ -123,9 +131,28 @@ def test_an_inspection_of_another_shape_is_dropped(home: Path, wrong: Any) -> No
 
 def test_what_an_image_costs_is_remembered(home: Path) -> None:
     stations = StationStore(home)
-    assert embed_seconds(stations, KEY) == 0
-    add_embedded(stations, KEY, 3.0, 10)
-    add_embedded(stations, KEY, 1.0, 10)
-    assert embed_seconds(stations, KEY) == pytest.approx(0.2)
-    (stations.folder("embed", KEY) / "output.json").write_bytes(b'{"cpu_seconds": []}')
-    assert embed_seconds(stations, KEY) == 0
+    assert image_seconds(stations, "embed", KEY) == 0
+    add_images(stations, "embed", KEY, 3.0, 10)
+    add_images(stations, "embed", KEY, 1.0, 10)
+    assert (image_seconds(stations, "embed", KEY), image_seconds(stations, "intake", KEY)) == (pytest.approx(0.2), 0)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        b'{"cpu_seconds": []}',
+        b'{"cpu_seconds": NaN, "images": 5}',
+        b'{"cpu_seconds": -1e9, "images": 5}',
+        b'{"cpu_seconds": 1e999, "images": 5}',
+        b'{"cpu_seconds": 1, "images": -5}',
+        b'{"cpu_seconds": 1, "images": 0.5}',
+        b'{"cpu_seconds": 1, "images": 1' + b"0" * 400 + b"}",
+    ],
+)
+def test_costs_that_cannot_be_are_forgotten(home: Path, kept: bytes) -> None:
+    stations = StationStore(home)
+    add_images(stations, "embed", KEY, 3.0, 10)
+    (stations.folder("embed", KEY) / "output.json").write_bytes(kept)
+    assert image_seconds(stations, "embed", KEY) == 0
+    add_images(stations, "embed", KEY, 3.0, 10)
+    assert image_seconds(stations, "embed", KEY) == pytest.approx(0.3)

@@ -165,7 +165,7 @@ def test_a_killed_run_does_not_fit_again(fitted: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("name", ["fitted.safetensors", "fitted.json", "output.json"])
 def test_what_was_kept_and_is_torn_is_made_again(fitted: Path, home: Path, name: str) -> None:
-    kept = list((home / "stations").glob(f"[fi]*/*/*/{name}"))
+    kept = list((home / "stations").glob(f"*t/*/*/{name}"))
     for path in kept:
         path.write_bytes(path.read_bytes()[:-7])
     outcome = run_line([scenario("one", fitted)], load_settings())
@@ -179,6 +179,14 @@ def test_the_budget_counts_what_was_finished_before(fitted: Path, home: Path) ->
     made = run_line([scenario("one", fitted, budget={"cpu_minutes": 10})], load_settings()).results[0]
     (gate,) = made.gates
     later = made.seconds.keys() - {"report", "register"}
-    assert (len(known), later) == (3, {"intake", "inspect", "gate", "pack"})
+    assert (len(known), later) == (4, {"intake", "inspect", "gate", "pack"})
     assert before > 0
     assert before <= 60 * gate["value"] < before + made.cpu_seconds
+
+
+def test_the_budget_counts_what_it_cost_to_read_each_file_once(fitted: Path, home: Path) -> None:
+    (kept,) = (home / "stations" / "intake").glob("*/*/*.json")
+    kept.write_text('{"cpu_seconds": 240, "images": 24}')
+    twice = scenario("one", fitted, budget={"cpu_minutes": 10}).model_copy(update={"data": (Source(path=fitted),) * 2})
+    made = run_line([twice], load_settings()).results[0]
+    assert 240 < 60 * made.gates[0]["value"] < 300

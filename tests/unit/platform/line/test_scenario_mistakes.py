@@ -195,6 +195,16 @@ WRONG: dict[str, tuple[str, str, str]] = {
         f"3:15: not YAML: '{'1' * 57}...' is no int",
         "put the text into quotes",
     ),
+    "name of 6,000 hexadecimal digits": (
+        OK + f"name: 0x{'f' * 6000}\n",
+        f"3:7: not YAML: '0x{'f' * 55}...' is no int",
+        "put the text into quotes",
+    ),
+    "name of 200 hexadecimal digits": (
+        OK + f"name: 0x{'f' * 200}\n",
+        f"3: name: expected text, got '0x{'f' * 55}...'",
+        f'put it into quotes: "0x{"f" * 55}..."',
+    ),
     "object of Python": (
         "task: !!python/object/apply:os.system [id]\n",
         "1:7: not YAML: could not determine a constructor for the tag "

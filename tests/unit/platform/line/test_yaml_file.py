@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from trunkline.core import yaml_text
 from trunkline.core.errors import ConfigError
-from trunkline.platform.line import yaml_file
 from trunkline.platform.line.yaml_file import documents, line_of, no_repeats
 
 PARSERS = [yaml.CSafeLoader, yaml.SafeLoader]
@@ -16,11 +16,11 @@ PARSERS = [yaml.CSafeLoader, yaml.SafeLoader]
 
 @pytest.fixture(params=PARSERS, ids=["libyaml", "Python"])
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yaml_file, "_PARSER", request.param)
+    monkeypatch.setattr(yaml_text, "_PARSER", request.param)
 
 
 def test_libyaml_is_used_where_it_is() -> None:
-    assert yaml_file._PARSER is yaml.CSafeLoader
+    assert yaml_text._PARSER is yaml.CSafeLoader
 
 
 @pytest.mark.usefixtures("parser")
@@ -44,6 +44,7 @@ def test_documents_with_their_lines(tmp_path: Path) -> None:
         ("a: >= 0.9\n", ":1:4", 'put the limit into quotes: ">= 0.99"'),
         ("a: b: c\n", ":1:5", "put the text into quotes"),
         ("a: !!int b\n", ":1:4", "put the text into quotes"),
+        ("a: 0x" + "f" * 6000, ":1:4", "put the text into quotes"),
         ("a: !!python/name:os.system b\n", ":1:4", "mend the YAML at this place"),
         ("a: 'b\n", ":2:1", "mend the YAML at this place"),
     ],

@@ -211,6 +211,11 @@ def test_json_is_written_one_way_only(reseal: Reseal, text: bytes) -> None:
     assert refusal(reseal({"report.json": text})) == "expected canonical JSON in report.json"
 
 
+@pytest.mark.parametrize("text", [b"[]", b"3", b"null"])
+def test_a_report_is_an_object(reseal: Reseal, text: bytes) -> None:
+    assert refusal(reseal({"report.json": text})) == "expected an object in report.json"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -7,6 +7,7 @@ import fcntl
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +18,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from trunkline.cli import models
 from trunkline.cli.app import app, run
 from trunkline.core import files
 from trunkline.core.digest import canonical_json, digest_bytes
 from trunkline.core.settings import Settings
+from trunkline.core.types.dataset import Dataset, Sample
 from trunkline.core.types.head import TrainedHead
 from trunkline.core.types.observation import Observation, Prediction
+from trunkline.platform.data.store import DataStore, ImageStore
 from trunkline.platform.registry import bundle as bundles
 from trunkline.platform.registry.keys import signing_key
 from trunkline.platform.registry.registry import Registry
@@ -47,6 +51,7 @@ Run = Callable[..., Result]
 def trunkline(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs `trunkline ARGS` in this process, as the installed command does."""
     monkeypatch.setenv("TRUNKLINE_RUNTIME", "fake")
+    monkeypatch.setattr(models, "_LONG", 60.0)  # however busy this machine is
 
     def call(*args: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["trunkline", *map(str, args)])
@@ -66,11 +71,40 @@ def test_ls(trunkline: Run, at: Registry) -> None:
     done = trunkline("models", "ls", "--json")
     assert (done.status, done.rows, done.err) == (0, at.ls(), "")
     table = trunkline("models", "ls").out.splitlines()
-    assert [line.split()[:5] for line in table] == [
-        ["name", "task", "versions", "champion", "challenger"],
-        ["steel", "classify", "4", "2", "3"],
-        ["铜", "copper", "classify", "1", "-"],
+    assert [line.split()[:6] for line in table] == [
+        ["name", "task", "versions", "champion", "challenger", "status"],
+        ["steel", "classify", "4", "2", "3", "passed"],
+        ["铜", "copper", "classify", "1", "-", "-"],
     ]
+
+
+def test_a_model_of_which_nothing_was_asked_did_not_pass(trunkline: Run, at: Registry, make: SimpleNamespace) -> None:
+    packed = bundles.candidate(
+        make.head(7), name="bare", trunk=make.card, scenario=make.scenario, dataset=make.dataset
+    )  # fmt: skip
+    report = replace(make.report(bundles.open_candidate(packed).digest()), checks=())
+    key = signing_key(at.home)
+    sealed = bundles.seal(packed, key=key, report=report, test_images=4, preview=make.png(), report_json={})
+    at.register(sealed, metrics={}, params={})
+    rows = {row["name"]: row["status"] for row in trunkline("models", "ls", "--json").rows}
+    assert rows == {"bare": "measured", "steel": "passed", "铜 copper": "passed"}
+    assert "measured, nothing asked" in trunkline("models", "ls").out.splitlines()[1]
+    assert "status: measured, nothing asked" in trunkline("models", "show", "bare").out.splitlines()
+
+
+@pytest.mark.parametrize(("words", "told"), [([], "opening MLflow, which takes a few seconds ...\n"), (["--json"], "")])
+def test_a_long_wait_is_told_of(
+    trunkline: Run, at: Registry, monkeypatch: pytest.MonkeyPatch, words: list[str], told: str
+) -> None:
+    real = Registry.promote
+
+    def slow(self: Registry, *args: Any, **options: Any) -> Any:
+        time.sleep(0.2)
+        return real(self, *args, **options)
+
+    monkeypatch.setattr(models, "_LONG", 0.01)
+    monkeypatch.setattr(Registry, "promote", slow)
+    assert trunkline("models", "promote", "steel@3", *words).err == told
 
 
 def test_ls_of_an_empty_home(trunkline: Run) -> None:
@@ -110,6 +144,12 @@ def test_compare_says_when_the_test_images_differ(
     monkeypatch.setattr(Registry, "compare", lambda *_: {**same, "same_test": False})
     done = trunkline("models", "compare", "steel@1", "steel@2")
     assert "not measured on the same test images" in done.out
+
+
+def test_promoting_the_champion_says_that_nothing_was_written(trunkline: Run, at: Registry) -> None:
+    done = trunkline("models", "promote", "steel@2", "--why", "again")
+    assert (done.status, done.out) == (0, "steel: champion was already, so nothing was written: version 2\n")
+    assert "again" not in [entry.why for entry in at.audit.entries("steel")]
 
 
 def test_promote_and_rollback(trunkline: Run, at: Registry) -> None:
@@ -239,18 +279,36 @@ def test_a_label_is_said_only_where_the_model_stands_for_it(accepted: tuple[str,
 
 
 def test_what_only_looks_works_on_a_home_that_can_only_be_read(
-    trunkline: Run, asked: Path, monkeypatch: pytest.MonkeyPatch
+    trunkline: Run, asked: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    data = (asked / "1.png").read_bytes()
+    ImageStore(home).add([(digest_bytes(data), data)])
+    DataStore(Settings(home=home)).save(Dataset("parts", 0, (Sample(digest_bytes(data), "1.png", ("a",)),)))
+
     def refused(*_: Any, **options: Any) -> Any:
         raise OSError(errno.EROFS, "Read-only file system")
 
     for owner, name in ((tempfile, "TemporaryFile"), (files, "write_atomic"), (fcntl, "flock")):
         monkeypatch.setattr(owner, name, refused)
     words = [("models", "ls"), ("models", "show", "a"), ("models", "compare", "a", "b"), ("data", "ls")]
+    words += [("trunks", "ls"), ("data", "export", "parts", "--out", str(tmp_path / "out"))]
     done = [trunkline(*line) for line in [*words, ("predict", "a", asked / "1.png")]]
-    assert [(one.status, one.err) for one in done] == [(0, "")] * 5
+    assert [(one.status, one.err) for one in done] == [(0, "")] * 7
     refusal = trunkline("models", "promote", "a@1")
     assert (refusal.status, "this disk cannot be written, only read" in refusal.err) == (2, True)
+
+
+@pytest.mark.parametrize("words", [("predict",), ("evaluate", "--split", "all")])
+def test_a_task_that_there_is_not_is_told(
+    words: tuple[str, ...], trunkline: Run, asked: Path, sealed: bytes, reseal: Callable[..., bytes], tmp_path: Path
+) -> None:
+    found = bundles.read(sealed)
+    row = found.manifest.model_dump(mode="json") | {"task": "nope"}
+    row["lineage"]["head"] = replace(found.head, task="nope").digest()
+    path = tmp_path / "nope.tlb"
+    path.write_bytes(reseal({"bundle.json": canonical_json(row)}))
+    done = trunkline(words[0], path, asked, *words[1:])
+    assert (done.status, "no head named 'nope'" in done.err) == (2, True), done.err
 
 
 def test_ls_says_that_the_database_is_gone(trunkline: Run, at: Registry) -> None:

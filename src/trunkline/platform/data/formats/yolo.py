@@ -118,7 +118,7 @@ def _config(folder: Folder, name: str) -> dict[str, Any]:
     file = folder.root / name
     try:
         config = yaml.safe_load(read_bounded(file, 1 << 20, "a YAML file"))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(f"not YAML: {str(error)[:200]}", where=str(file)) from error
     names = config.get("names") if isinstance(config, dict) else None
     rows = dict(enumerate(names)) if isinstance(names, list) else names

@@ -51,7 +51,6 @@ def write_report(job: Job, gated: Gated, bundle: Bundle) -> Path:
 def report_data(job: Job, gated: Gated, bundle: Bundle) -> ReportData:
     """Everything that the report of one model shows."""
     measured, most = gated.measured, job.shop.settings.report_pictures
-    overview = "overview.html"
     mistakes, unsure = wrong(measured), doubted(measured)
     shown = [*mistakes[:most], *unsure[:most]]
     drawn = _pictures(job, measured, shown)
@@ -80,7 +79,7 @@ def report_data(job: Job, gated: Gated, bundle: Bundle) -> ReportData:
         lineage=_lineage(job, bundle),
         licences={"Trunk weights": job.trunk.card.licence, "Data": job.scenario.licence or "not said"},
         versions=_versions(),
-        overview=overview if (job.shop.settings.home / "reports" / overview).is_file() else "",
+        overview=job.shop.overview,
     )
 
 

@@ -144,7 +144,8 @@ def thresholds(data: Curve) -> tuple[tuple[str, str], list[tuple[str, CurvePoint
     if math.isfinite(data.operating.threshold):
         rows = [row for row in rows if row[0].threshold != data.operating.threshold] + [(data.operating, True)]
     rows.sort(key=lambda row: row[0].threshold)
-    return names, [(f"{point.threshold:.4g}", point, own) for point, own in rows]
+    texts = words.apart([point.threshold for point, _ in rows])
+    return names, [(text, point, own) for text, (point, own) in zip(texts, rows, strict=True)]
 
 
 def histogram(data: Histogram) -> Markup:

@@ -280,21 +280,9 @@ def _finding(finding: Finding, data: ReportData) -> dict[str, Any]:
 
 
 def _caption(finding: Finding, place: int) -> str:
-    """What a finding says of one of its pictures: see `Finding.detail`."""
-
-    def told(key: str) -> Any:
-        values = finding.detail.get(key, ())
-        return values[place] if place < len(values) else None
-
-    if told("said") is not None:
-        sure = told("confidence")
-        text = f"labelled {told('given') or 'none'}, the model says {told('said') or 'none'}"
-        return f"{text} ({words.percent(sure)})" if sure is not None else text
-    if told("of") is not None:
-        return f"copy of {told('of')}"
-    if told("labels") is not None:
-        return f"labelled {told('labels') or 'none'}"
-    return told("reasons") or told("sizes") or ""
+    """What a finding says of one of its pictures, and how sure the model is of that."""
+    text, sure = finding.caption(place), finding.detail.get("confidence", ())
+    return f"{text} ({words.percent(sure[place])})" if place < len(sure) else text
 
 
 def _cost_words(data: ReportData) -> str:

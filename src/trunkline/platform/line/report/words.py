@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from trunkline.core.types.gate import NOT_MEASURED, GateCheck
@@ -58,8 +59,26 @@ def percent_range(low: float, high: float) -> str:
     """An interval of shares, as "99.0 to 100 %"."""
     if math.isnan(low) or math.isnan(high):
         return NOT_MEASURED
-    ends = (f"{100 * end:.1f}" for end in (low, high))
-    return " to ".join("100" if end == "100.0" else "0" if end == "0.0" else end for end in ends) + f"{_NB}%"
+    ends = _ends(100 * low, 100 * high, 1)
+    return " to ".join(f"{float(end):.0f}" if float(end) in (0.0, 100.0) else end for end in ends) + f"{_NB}%"
+
+
+def _ends(low: float, high: float, digits: int) -> tuple[str, str]:
+    """Both ends of an interval, with digits enough that they do not read as one number (up to six)."""
+    while low < high and digits < 6 and f"{low:.{digits}f}" == f"{high:.{digits}f}":
+        digits += 1
+    return f"{low:.{digits}f}", f"{high:.{digits}f}"
+
+
+def apart(values: Sequence[float]) -> list[str]:
+    """Thresholds as text, with digits enough (four to seven) to tell them apart, and from 1 what is no 1."""
+    for digits in range(4, 8):
+        texts = [f"{value:.{digits}g}" for value in values]
+        if len(set(texts)) == len(set(values)) and all(
+            (t == "1") == (v == 1) for t, v in zip(texts, values, strict=True)
+        ):
+            break
+    return texts
 
 
 def amount(value: float, unit: Unit, digits: int = 1) -> str:
@@ -70,7 +89,7 @@ def amount(value: float, unit: Unit, digits: int = 1) -> str:
         case "rate":
             return percent(value, digits)
         case "area":
-            return f"{value:.{digits + 2}f}"
+            return _area(value, digits + 2)
         case "points":
             return f"{100 * value:+.{digits}f}{_NB}points"
         case "ms":
@@ -79,6 +98,13 @@ def amount(value: float, unit: Unit, digits: int = 1) -> str:
             return f"{value:.{digits}f}{_NB}KB"
         case "minutes":
             return f"{value:.{digits + 1}f}{_NB}min"
+
+
+def _area(value: float, digits: int) -> str:
+    """A plain number; only what is exactly 0 or 1 reads as 0 or 1 (to six digits)."""
+    while digits < 6 and value not in (0.0, 1.0) and float(f"{value:.{digits}f}") in (0.0, 1.0):
+        digits += 1
+    return f"{value:.{digits}f}"
 
 
 def unit_of(name: str) -> Unit:
@@ -131,6 +157,8 @@ def between(low: float, high: float, unit: Unit) -> str:
     """An interval in its unit, as "99.0 to 100 %" or "11.9 to 13.2 ms"."""
     if unit == "rate":
         return percent_range(low, high)
+    if unit == "area" and not math.isnan(low + high):
+        return " to ".join(_ends(low, high, 3))
     ends = amount(low, unit), amount(high, unit)
     return NOT_MEASURED if NOT_MEASURED in ends else f"{ends[0].split(_NB)[0]} to {ends[1]}"
 

@@ -80,6 +80,8 @@ REFUSED = {
     "a number that is a word": ({"data.yaml": "names: {a: b}\n"}, "expected a number and a name, got 'a': 'b'"),
     "not YAML": ({"data.yaml": "names: [a\n"}, "not YAML"),
     "a tag": ({"data.yaml": "names: !!python/name:os.system\n"}, "not YAML"),
+    "no bool": ({"data.yaml": "names: !!bool x\n"}, "not YAML"),
+    "no time": ({"data.yaml": "names: !!timestamp x\n"}, "not YAML"),
     "nested too deep": ({"data.yaml": "names: " + "[" * 500}, "not YAML"),
     "not UTF-8": ({"data.yaml": b"names: \xff"}, "not YAML"),
 }  # fmt: skip

@@ -92,6 +92,10 @@ def test_thresholds_are_told_in_numbers_and_the_models_own_among_them() -> None:
         ("0", 1.0, False), ("0.1", 0.9, False), ("0.2", 0.8, False), ("0.25", 0.8, True), ("0.4", 0.6, False),
         ("0.5", 0.5, False),
     ]  # fmt: skip
+    near = Curve(
+        "sure", (CurvePoint(1.0, 0.9, 0.99998), CurvePoint(0.9, 1.0, 0.999996)), CurvePoint(0.95, 1.0, 0.99999)
+    )
+    assert [text for text, _, _ in charts.thresholds(near)[1]] == ["0.99998", "0.99999", "0.999996"]
     assert charts.thresholds(Curve("sure", (CurvePoint(1.0, 0.9),), CurvePoint(1.0, 0.9)))[1] == []
 
 

@@ -32,7 +32,12 @@ def test_percent_says_100_only_of_all(value: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "text"),
-    [(0.99, 0.9999, "99.0 to 100 %"), (0.0001, 0.031, "0 to 3.1 %"), (math.nan, 1.0, "not measured")],
+    [
+        (0.99, 0.9999, "99.0 to 100 %"),
+        (0.0001, 0.031, "0 to 3.1 %"),
+        (0.0, 0.0002, "0 to 0.02 %"),
+        (math.nan, 1.0, "not measured"),
+    ],
 )
 def test_percent_range(low: float, high: float, text: str) -> None:
     assert plain(words.percent_range(low, high)) == text
@@ -49,6 +54,8 @@ def check(name: str, value: float, limit: str, low: float | None = None, high: f
         (check("accuracy", 0.98996, ">= 0.99"), "at least 99 %", "98.996 %", "exact"),
         (check("false_reject_rate", 0.00503, "<= 0.005"), "at most 0.5 %", "0.503 %", "exact"),
         (check("accuracy", 1 - 1e-9, "> 0.999999"), "more than 99.9999 %", "over 99.999 %", "exact"),
+        (check("log_loss", 0.0002, "<= 0.1", 0.00012, 0.00034), "at most 0.1", "0.0002", "0.0001 to 0.0003"),
+        (check("auroc", 0.99996, "> 0.95", 0.98, 1.0), "more than 0.95", "0.99996", "0.980 to 1.000"),
         (check("auroc", 0.991, "> 0.95", 0.98, 0.998), "more than 0.95", "0.991", "0.980 to 0.998"),
         (check("latency_ms_p95", 12.31, "< 20", 11.9, 13.2), "less than 20 ms", "12.3 ms", "11.9 to 13.2 ms"),
         (check("bundle_kb", 41.2, "<= 64"), "at most 64 KB", "41.2 KB", "exact"),
@@ -60,6 +67,20 @@ def check(name: str, value: float, limit: str, low: float | None = None, high: f
 def test_a_check_in_words(given: GateCheck, asked: str, measured: str, interval: str) -> None:
     got = (words.asked(given), words.measured(given), words.interval(given))
     assert tuple(map(plain, got)) == (asked, measured, interval)
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([0.97, 0.99998], ["0.97", "0.99998"]),
+        ([0.999981, 0.999984, 1.0], ["0.999981", "0.999984", "1"]),
+        ([0.00012, 12.3456, 12.3456], ["0.00012", "12.35", "12.35"]),
+        ([1 - 1e-12], ["1"]),  # seven digits are the most that anyone reads
+        ([], []),
+    ],
+)
+def test_thresholds_are_told_apart(values: list[float], texts: list[str]) -> None:
+    assert words.apart(values) == texts
 
 
 @pytest.mark.parametrize(
