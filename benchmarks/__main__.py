@@ -16,6 +16,7 @@ NAMES = (
     "rebuild",
     "many_scenarios",
     "anomaly_head",
+    "engine_heads",
 )
 
 

@@ -60,12 +60,19 @@ class Classify:
         return Fitted(head, scores.astype(np.float32), detail)
 
     def predict(self, head: TrainedHead, table: FeatureTable) -> Scores:
-        scores = linear.softmax(linear.logits_of(head, table))
-        best = scores.argmax(axis=1)
-        upper = np.array([head.unsure[label][1] for label in head.labels], np.float32)
-        unsure = scores[np.arange(len(scores)), best] < upper[best]
-        accepted = np.zeros(scores.shape, bool)
-        accepted[np.arange(len(scores)), best] = ~unsure
+        return self.decide(linear.logits_of(head, table), self.limits(head))
+
+    @staticmethod
+    def limits(head: TrainedHead) -> np.ndarray:
+        return np.array([[head.unsure[label][1] for label in head.labels]], np.float32)
+
+    @staticmethod
+    def decide(logits: np.ndarray, limits: np.ndarray) -> Scores:
+        scores = linear.softmax(logits)
+        best = scores.argmax(axis=-1)[..., None]
+        upper = np.broadcast_to(limits[0], scores.shape)
+        unsure = (np.take_along_axis(scores, best, -1) < np.take_along_axis(upper, best, -1))[..., 0]
+        accepted = (np.arange(scores.shape[-1]) == best) & ~unsure[..., None]
         return Scores(scores, accepted, unsure)
 
     def heatmap(self, head: TrainedHead, table: FeatureTable, label: str) -> np.ndarray:

@@ -60,11 +60,19 @@ class Multilabel:
         return Fitted(head, scores.astype(np.float32), {"cv_errors": fit.errors})
 
     def predict(self, head: TrainedHead, table: FeatureTable) -> Scores:
-        scores = linear.sigmoid(linear.logits_of(head, table))
-        thresholds = np.array([head.thresholds[label] for label in head.labels], np.float32)
-        bands = np.array([head.unsure[label] for label in head.labels], np.float32).reshape(-1, 2)
-        unsure: np.ndarray = np.any((scores >= bands[:, 0]) & (scores < bands[:, 1]), axis=1)
-        return Scores(scores, scores >= thresholds, unsure)
+        return self.decide(linear.logits_of(head, table), self.limits(head))
+
+    @staticmethod
+    def limits(head: TrainedHead) -> np.ndarray:
+        rows = [(head.thresholds[label], *head.unsure[label]) for label in head.labels]
+        return np.array(rows, np.float32).T
+
+    @staticmethod
+    def decide(logits: np.ndarray, limits: np.ndarray) -> Scores:
+        scores = linear.sigmoid(logits)
+        threshold, low, high = limits
+        unsure: np.ndarray = np.any((scores >= low) & (scores < high), axis=-1)
+        return Scores(scores, scores >= threshold, unsure)
 
     def heatmap(self, head: TrainedHead, table: FeatureTable, label: str) -> np.ndarray:
         return linear.linear_heatmap(head, table, label, contrast=False)

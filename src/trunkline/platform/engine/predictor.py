@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from trunkline.algorithms.heads import HEADS
-from trunkline.core.errors import BundleError
 from trunkline.core.images import decode
 from trunkline.core.types.features import FeatureTable
-from trunkline.core.types.head import TrainedHead
 from trunkline.core.types.observation import Observation, Prediction, Reading
 from trunkline.platform.engine.columns import halved
+from trunkline.platform.engine.fleet import Fleet, Model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,38 +18,6 @@ if TYPE_CHECKING:
     from trunkline.algorithms.heads.base import Scores
     from trunkline.algorithms.trunks import Trunk, TrunkSession
     from trunkline.core.settings import Settings
-
-
-@dataclass(frozen=True)
-class Model:
-    """A head with the digest of the bundle that it came in, and the model's name."""
-
-    bundle: str
-    head: TrainedHead
-    name: str = ""
-
-
-def score(head: TrainedHead, table: FeatureTable) -> Scores:
-    """What a head says of n rows of features; the one place where heads are applied.
-
-    Raises:
-        ValueError: When the features are of another trunk than the head's.
-        BundleError: When it gives numbers that are not finite.
-    """
-    import numpy as np
-
-    if table.trunk != head.trunk:
-        raise ValueError(f"expected features of trunk {head.trunk}, got {table.trunk}")
-    kind = HEADS.load(head.task)()
-    asked = {tap: maps for tap, maps in table.dense.items() if tap in kind.dense}  # as when it was fitted
-    with np.errstate(all="ignore"):  # told below
-        scores: Scores = kind.predict(head, replace(table, dense=asked))
-    if not np.isfinite(scores.probabilities).all():
-        raise BundleError(
-            f"the {head.task} head gives numbers that are not finite",
-            fix="build the model again, or ask whoever signed it",
-        )
-    return scores
 
 
 class Predictor:
@@ -70,13 +35,12 @@ class Predictor:
     ) -> None:
         from trunkline.algorithms.trunks import open_trunk
 
-        for model in models:
-            if model.head.trunk != trunk.card.digest:
-                raise ValueError(f"expected models of trunk {trunk.card.digest}, got {model.head.trunk}")
-        self.models = list(models)
+        # By place: two files may bring models of one name.
+        self._fleet = Fleet(trunk.card.digest).changed({str(at): model for at, model in enumerate(models)})
+        self.models = [self._fleet[str(at)] for at in range(len(models))]
         self.trunk = trunk
         self.settings = settings
-        self.dense = any(HEADS.load(model.head.task)().dense for model in self.models)
+        self.dense = bool(self._fleet.dense)
         self._own = session is None
         self._session: TrunkSession = session or open_trunk(trunk, settings, dense=self.dense)
 
@@ -93,25 +57,20 @@ class Predictor:
 
     def _run(self, readings: Sequence[Reading]) -> Iterator[Observation]:
         table = self.features([reading.pixels for reading in readings])
-        by_model = [score(model.head, table) for model in self.models]
+        answers = self._fleet.answers(table)
+        by_model = [answers[str(at)] for at in range(len(self.models))]
         for row, reading in enumerate(readings):
             for model, scores in zip(self.models, by_model, strict=True):
                 yield observation(model, scores, row, reading)
 
     def features(self, pixels: Sequence[np.ndarray]) -> FeatureTable:
-        """Features of RGB pictures of any size, each of shape (h, w, 3) uint8.
-
-        Bit by bit those that the feature cache keeps of the same pictures: heads answer as they were measured.
-        """
-        import numpy as np
+        """Features of RGB pictures of any size, each of shape (h, w, 3) uint8."""
         from PIL import Image
 
         from trunkline.algorithms.trunks import preprocess
 
         inputs = [preprocess(Image.fromarray(p), self.trunk.card) for p in pixels]
-        out = self._session.embed(inputs)
-        dense = {name: halved(maps).astype(np.float32) for name, maps in out.items() if name != "pooled"}
-        return FeatureTable(tuple("" for _ in inputs), out["pooled"], self.trunk.card.digest, dense)
+        return features_of(self._session, self.trunk, inputs)
 
     def latency(self, images: Iterable[bytes], *, clock: Callable[[], float] = time.perf_counter) -> list[float]:
         """Milliseconds from the bytes of one image to all answers, one image at a time, the first left out."""
@@ -127,6 +86,23 @@ class Predictor:
         """Free the trunk, if it was opened here."""
         if self._own:
             self._session.close()
+
+
+def features_of(session: TrunkSession, trunk: Trunk, inputs: Sequence[np.ndarray]) -> FeatureTable:
+    """Features of preprocessed pictures, each of shape (size, size, 3) uint8.
+
+    Bit by bit those that the feature cache keeps of the same pictures: heads answer as they were measured.
+
+    Args:
+        session: The trunk, open.
+        trunk: The trunk.
+        inputs: One picture or more.
+    """
+    import numpy as np
+
+    out = session.embed(inputs)
+    dense = {name: halved(maps).astype(np.float32) for name, maps in out.items() if name != "pooled"}
+    return FeatureTable(tuple("" for _ in inputs), out["pooled"], trunk.card.digest, dense)
 
 
 def pixels_of(data: bytes, *, max_pixels: int) -> np.ndarray:

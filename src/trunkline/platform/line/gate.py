@@ -15,7 +15,7 @@ from trunkline.algorithms.metrics import Metrics, evaluate
 from trunkline.algorithms.metrics.intervals import newcombe_paired, quantiles, resampled_weights
 from trunkline.core.types.gate import NOT_MEASURED, PRIMARY, GateCheck, GateReport, said
 from trunkline.core.types.scenario import MACHINE_GATES, Limit, Scenario
-from trunkline.platform.engine.predictor import score
+from trunkline.platform.engine.fleet import score
 
 if TYPE_CHECKING:
     import numpy as np

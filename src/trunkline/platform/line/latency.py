@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from trunkline.algorithms.heads import HEADS
-from trunkline.platform.engine.predictor import Model, Predictor, pixels_of, score
+from trunkline.platform.engine.fleet import Model, score
+from trunkline.platform.engine.predictor import Predictor, pixels_of
 
 if TYPE_CHECKING:
     from trunkline.algorithms.trunks import Trunk

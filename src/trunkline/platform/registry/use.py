@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from trunkline.core.errors import BundleError, InputError
-from trunkline.platform.engine.predictor import Model, Predictor
+from trunkline.platform.engine.fleet import Model
+from trunkline.platform.engine.predictor import Predictor
 from trunkline.platform.registry.registry import Registry
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from trunkline.core.types.features import FeatureTable
 from trunkline.core.types.head import TrainedHead
 from trunkline.core.types.observation import Observation, Prediction, Reading
 from trunkline.platform.engine.features import FeatureStore
-from trunkline.platform.engine.predictor import Model, Predictor, observation, pixels_of, score
+from trunkline.platform.engine.fleet import Model, score
+from trunkline.platform.engine.predictor import Predictor, observation, pixels_of
 
 LABELS = ("a", "b")
 

@@ -105,7 +105,10 @@ def test_answers_come_image_by_image_and_models_by_name(two_trunks: list[TrunkCa
     assert [(o.source, m.name) for m, o in said] == [(f"{i}.png", name) for i in range(5) for name in "abc"]
     assert [m.bundle for m, _ in said] == [o.bundle for _, o in said]
     alone = {name: [o for _, o in observe(predictors(name, settings, warn=never), readings(5))] for name in "abc"}
-    assert [o for _, o in said] == [alone[name][i] for i in range(5) for name in "abc"]
+    for (_, together), by_itself in zip(said, [alone[name][i] for i in range(5) for name in "abc"], strict=True):
+        scores = [pytest.approx(prediction.score, abs=1e-5) for prediction in by_itself.predictions]
+        assert [prediction.score for prediction in together.predictions] == scores
+        assert replace(together, predictions=()) == replace(by_itself, predictions=())
 
 
 def test_each_reading_is_taken_once_and_a_batch_at_a_time(two_trunks: list[TrunkCard], settings: Settings) -> None:
