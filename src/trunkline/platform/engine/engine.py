@@ -152,18 +152,6 @@ class Engine:
         pixels = preprocess(image, lane.trunk.card)  # in the caller's thread
         return lane.add(_Request(pixels, tuple(keys), fleet))
 
-    def lanes_of(self, keys: Iterable[str]) -> dict[str, list[str]]:
-        """Keys by the trunk that they are on.
-
-        Raises:
-            NotFoundError: On a key that is not here.
-        """
-        lanes: dict[str, list[str]] = {}
-        with self._lock:
-            for key in keys:
-                lanes.setdefault(self._place(key), []).append(key)
-        return lanes
-
     def close(self) -> None:
         """Answer what waits, then release all trunks."""
         with self._lock:

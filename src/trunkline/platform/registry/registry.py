@@ -53,7 +53,7 @@ class Registry:
         self.tracking = Tracking(settings)
         self.audit = AuditLog(self.home)
         self._lock = self.home / "locks" / "registry.lock"
-        self._moves = Moves(self.home, self.tracking, self.audit, self._of)
+        self._moves = Moves(self.home, self.tracking, self.audit, self.versions)
         self._shelf = Shelf(self.folder, self.tracking)
         self._swept = False
 
@@ -142,7 +142,7 @@ class Registry:
             NotFoundError: When there is none; near names are given.
         """
         reference = Reference.parse(ref)
-        versions = self._of(reference.name)
+        versions = self.versions(reference.name)
         found = pick(reference, versions)
         if found is None:
             raise missing(reference, versions, lambda: self._read(lambda reads: reads.names()))
@@ -205,11 +205,11 @@ class Registry:
 
     def versions(self, name: str) -> list[ModelVersion]:
         """All versions of a model, from 1; none where there is no such model."""
-        return self._of(name)
+        return self._read(lambda reads: reads.versions([name]))
 
     def champion(self, name: str) -> ModelVersion | None:
         """The champion of a model, or None."""
-        return next((version for version in self._of(name) if CHAMPION in version.aliases), None)
+        return next((version for version in self.versions(name) if CHAMPION in version.aliases), None)
 
     def promote(
         self, ref: str, alias: str = CHAMPION, who: str = "unknown", why: str = "", override: bool = False
@@ -255,7 +255,7 @@ class Registry:
         """
         check_words(who, why)
         with self._writing():
-            versions = {version.version: version for version in self._of(name)}
+            versions = {version.version: version for version in self.versions(name)}
             if not versions:
                 raise missing(Reference(name, ""), (), lambda: self._read(lambda reads: reads.names()))
             present = next((number for number, version in versions.items() if CHAMPION in version.aliases), None)
@@ -279,11 +279,8 @@ class Registry:
         with self.tracking.faults():
             return ask(ClientReads(self.tracking.client, self.folder))
 
-    def _of(self, name: str) -> list[ModelVersion]:
-        return self._read(lambda reads: reads.versions([name]))
-
     def _exactly(self, name: str, number: int) -> ModelVersion:
-        return next(version for version in self._of(name) if version.version == number)
+        return next(version for version in self.versions(name) if version.version == number)
 
     def _metrics(self, version: ModelVersion | None) -> dict[str, float | None]:
         return self._read(lambda reads: reads.metrics(version.run)) if version and version.run else {}
@@ -338,7 +335,7 @@ class Registry:
         params: Mapping[str, Any],
         who: str,
     ) -> ModelVersion:
-        known = self._of(bundle.name)
+        known = self.versions(bundle.name)
         for version in known:
             if version.digest == bundle.digest:
                 return version

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Pictures
-from trunkline.algorithms.trunks import Trunk, resolve
+from trunkline.algorithms.trunks import Trunk
 from trunkline.core.errors import BusyError, NotFoundError
 from trunkline.core.settings import Settings
 from trunkline.core.types.head import TrainedHead
@@ -30,11 +30,6 @@ Make = Callable[..., Model]
 @pytest.fixture
 def settings(home: Path) -> Settings:
     return Settings(home=home, runtime="onnxruntime", batch=4, threads=1)
-
-
-@pytest.fixture
-def trunk(home: Path) -> Trunk:
-    return resolve("test-trunk", home)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Pictures
-from trunkline.algorithms.trunks import Trunk, open_trunk, preprocess, resolve
+from trunkline.algorithms.trunks import Trunk, open_trunk, preprocess
 from trunkline.core.digest import digest_bytes
 from trunkline.core.errors import DataError, InputError
 from trunkline.core.images import decode
@@ -50,11 +50,6 @@ def album(pictures: Pictures) -> Album:
 @pytest.fixture
 def settings(home: Path) -> Settings:
     return Settings(home=home, runtime="onnxruntime", batch=4, threads=2)
-
-
-@pytest.fixture
-def trunk(home: Path) -> Trunk:
-    return resolve("test-trunk", home)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Pictures
 from trunkline.algorithms.heads import HEADS
 from trunkline.algorithms.heads.base import Scores
-from trunkline.algorithms.trunks import Trunk, open_trunk, resolve
+from trunkline.algorithms.trunks import Trunk, open_trunk
 from trunkline.algorithms.trunks.use import TrunkSession
 from trunkline.core.digest import digest_bytes
 from trunkline.core.errors import BundleError, DataError
@@ -58,11 +58,6 @@ def _heads(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def settings(home: Path) -> Settings:
     return Settings(home=home, runtime="onnxruntime", batch=4, threads=2)
-
-
-@pytest.fixture
-def trunk(home: Path) -> Trunk:
-    return resolve("test-trunk", home)
 
 
 def model(trunk: Trunk, task: str = "bright", level: float = 0.0) -> Model:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.algorithms.trunks import Trunk, TrunkSession, open_trunk, resolve
+from trunkline.algorithms.trunks import Trunk, TrunkSession, open_trunk
 from trunkline.core.settings import Settings
 from trunkline.platform.engine.singles import single_ms
 
@@ -16,11 +16,6 @@ from trunkline.platform.engine.singles import single_ms
 @pytest.fixture
 def settings(home: Path) -> Settings:
     return Settings(home=home, runtime="onnxruntime", threads=1)
-
-
-@pytest.fixture
-def trunk(home: Path) -> Trunk:
-    return resolve("test-trunk", home)
 
 
 class Opened:
