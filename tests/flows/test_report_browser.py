@@ -92,7 +92,7 @@ def overview() -> str:
         d.OverviewRow(f"model {i}", "passed", "classify", "accuracy", figure, LONG, 0.9, 2048, 0.2, 0.1, f"{i}.html")
         for i in range(30)
     ]
-    bad = [d.OverviewRow(LONG, "failed", "classify", "accuracy", figure), d.OverviewRow(HOSTILE, "error", "classify")]
+    bad = [d.OverviewRow(LONG, "failed", "multilabel", "f1_macro", figure), d.OverviewRow(HOSTILE, "error", "classify")]
     return render_overview([*rows, *bad])
 
 
@@ -132,6 +132,12 @@ def test_a_page_is_silent_and_fits(browser: Browser, tmp_path: Path, kind: str, 
             " && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 120))"
         )
         assert cut == []
+        wide = page.evaluate(
+            "[...document.querySelectorAll('section table')].filter(e => !e.closest('.scroll')"
+            " && e.getBoundingClientRect().right > e.closest('section').getBoundingClientRect().right)"
+            ".map(e => e.className)"
+        )
+        assert wide == []
     finally:
         page.close()
 
