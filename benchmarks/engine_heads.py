@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.common import Figure, Reference, Result, in_child, main, scratch
-from benchmarks.jpeg_to_features import in_memory, spread
+from benchmarks.jpeg_to_features import in_memory, pictures
 
 CLASSES, WIDTHS = 6, (1, 1_000, 10_000)
 LIMITS = {1_000: 1.10, 10_000: 1.5}
@@ -38,7 +38,7 @@ def run(quick: bool) -> Result:
         settings = Settings(home=home, threads=THREADS)
         trunk = resolve("efficientnet-lite0", home)
         session = open_trunk(trunk, settings)
-        batches = in_memory(session, spread(images), settings)
+        batches = in_memory(session, pictures(images, home / "drawn", quick), settings)
         fleets = {count: fleet(trunk, count) for count in counts}
         ways = {count: answering(session, batches, fleets[count]) for count in counts}
         cpu, wall = in_turn(ways, rounds, images)
@@ -158,14 +158,14 @@ def alone(trunk: Any, batches: Sequence[Any], models: int) -> float:
 
     runtime = RUNTIMES.load("onnxruntime")()
     sessions = [runtime.open(trunk.path(), outputs=("pooled",), threads=THREADS) for _ in range(models)]
-    pictures = [batch[:1] for batch in batches[:8]]
+    singles = [batch[:1] for batch in batches[:8]]
     for session in sessions:
-        session.run(pictures[0])
+        session.run(singles[0])
     start = time.perf_counter()
-    for picture in pictures:
+    for single in singles:
         for session in sessions:
-            session.run(picture)
-    seconds = (time.perf_counter() - start) / (len(pictures) * models)
+            session.run(single)
+    seconds = (time.perf_counter() - start) / (len(singles) * models)
     for session in sessions:
         session.close()
     return seconds
@@ -173,13 +173,15 @@ def alone(trunk: Any, batches: Sequence[Any], models: int) -> float:
 
 def weigh(home: str, count: str) -> dict[str, Any]:
     """Resident megabytes of a process with so many heads on an open trunk that have answered once."""
+    import numpy as np
+
     from trunkline.algorithms.trunks import open_trunk, resolve
     from trunkline.core.settings import Settings
 
     settings = Settings(home=Path(home), threads=THREADS)
     trunk = resolve("efficientnet-lite0", Path(home))
     session = open_trunk(trunk, settings)
-    batches = in_memory(session, spread(TOGETHER), settings)
+    batches = [np.zeros((settings.batch, trunk.card.size, trunk.card.size, 3), np.uint8)] * (TOGETHER // settings.batch)
     heads = fleet(trunk, int(count))
     answering(session, batches, heads)()
     return {"mb": round(resident() / 2**20, 1), "heads": len(heads)}
