@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = "build,samples,serve,dev,timm"
+EXTRAS = "build,samples,serve,litert,int8,npu,dev,timm"
 TORCH = "torch==2.13.0"
 HEADER = f"""\
 # Every package that Trunkline's extras ({EXTRAS}) bring, at the version that the tests pass with.

@@ -24,6 +24,8 @@ REFUSED = re.compile(
     re.IGNORECASE,
 )
 READ_BY_A_PERSON = {
+    "zope.event": "ZPL-2.1: permissive, as BSD with two more sentences; comes with a client that tests use",
+    "zope.interface": "ZPL-2.1: as zope.event",
     "json-stream-rs-tokenizer": "MIT: its licence file names json-stream's and NAYA's MIT licences and adopts them",
 }
 

@@ -32,6 +32,6 @@ if [ ! -x .venv/bin/python ] || ! new_enough .venv/bin/python || ! .venv/bin/pyt
   "$python" -m venv .venv || fail "python could not make .venv" "fix: on Debian and Ubuntu: apt-get install python3-venv"
 fi
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-  --constraint constraints.txt --editable '.[build,samples,serve,dev]' ||
+  --constraint constraints.txt --editable '.[build,samples,serve,litert,int8,npu,dev]' ||
   fail "pip could not install what constraints.txt pins; its message is above"
 touch .venv/.installed

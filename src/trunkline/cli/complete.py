@@ -29,6 +29,13 @@ def tasks() -> list[str]:
     return sorted(get_args(Task))
 
 
+def trunks() -> list[str]:
+    """Names of trunks."""
+    from trunkline.algorithms.trunks.table import TRUNKS
+
+    return TRUNKS.names()
+
+
 def formats() -> list[str]:
     """Data formats."""
     from trunkline.platform.data.formats import FORMATS

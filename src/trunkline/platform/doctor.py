@@ -36,6 +36,10 @@ _ONLY_FOR_DEMO = ("sample",)
 _EXTRAS = {
     "build": "making models; running them does without",
     "samples": "the images of `trunkline demo`",
+    "serve": "`trunkline serve`",
+    "litert": "TFLite models that somebody brings along",
+    "int8": "trunks in INT8, where a chip is faster with them",
+    "npu": "cycles of the chip npu-int8",
     "timm": "trunks named timm:NAME",
 }
 _REQUIREMENT = re.compile(r"^([\w.-]+).*;.*\bextra == ['\"]([\w-]+)['\"]")
@@ -210,7 +214,7 @@ def _trunks(settings: Settings) -> Iterator[Check]:
     if any(check.state == "ok" for check in checks):
         yield from checks
         return
-    fix = "pip install 'trunkline[build]', or copy the folder trunks/ from the home where the models are built"
+    fix = "pip install 'trunkline[build]', or bring a trunk's file: `trunkline trunks export` there, `import` here"
     yield from (replace(check, state="failed", fix=fix) for check in checks)
 
 

@@ -225,7 +225,7 @@ def test_extras(monkeypatch: pytest.MonkeyPatch, look: Look) -> None:
     monkeypatch.setattr(metadata, "version", version)
     assert look("extras") == [
         Check("ok", "extra build", "torch 2.13.0, onnx 1.23.2"),
-        Check("ok", "extra samples", ""),
+        *(Check("ok", f"extra {extra}", "") for extra in ("samples", "serve", "litert", "int8", "npu")),
         Check("missing", "extra timm", "not installed: timm (trunks named timm:NAME)", "pip install 'trunkline[timm]'"),
     ]
     del there["onnx"]
@@ -251,7 +251,7 @@ GONE = {"name": "efficientnet-lite0", "state": "failed: no weights"}
           Check("missing", "weights", "efficientnet-lite0: failed: no weights", BUILD)]),
         ([GONE, {"name": "test-trunk", "state": "made on first use"}],
          [Check("failed", "weights", "efficientnet-lite0: failed: no weights",
-                f"{BUILD}, or copy the folder trunks/ from the home where the models are built")]),
+                f"{BUILD}, or bring a trunk's file: `trunkline trunks export` there, `import` here")]),
     ],
 )  # fmt: skip
 def test_weights(monkeypatch: pytest.MonkeyPatch, look: Look, rows: list[Any], checks: list[Check]) -> None:

@@ -6,13 +6,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trunkline.algorithms.trunks.card import RECIPE, TrunkCard
-from trunkline.algorithms.trunks.loader import Loader
+from trunkline.algorithms.trunks.loader import Exported, Loader
+from trunkline.algorithms.trunks.proof import check_runs
 from trunkline.algorithms.trunks.table import SCHEMES, TRUNKS
 from trunkline.core.digest import canonical_json, digest_bytes, digest_file, short
 from trunkline.core.errors import InputError, NotFoundError
@@ -169,11 +171,43 @@ def by_digest(digest: str, home: Path, *, name: str = "", say: Say | None = None
         reason = f" (the one of this name here is {short(trunk.card.digest)})"
     raise InputError(
         f"the trunk {f'{name} {short(digest)}'.strip()} is not on this machine{reason}",
-        fix=f"copy the folder trunks/{digest} from the home where the model was built into {home / 'trunks'}",
+        fix=f"bring its file: `trunkline trunks export {short(digest)}` where the model was built makes it, then here "
+        "`trunkline trunks import FILE`",
     )
 
 
 def _export(loader: Loader, home: Path) -> Trunk:
+    with _scratch(home) as scratch:
+        exported = loader.export(scratch)
+        return _placed(exported, home, scratch)
+
+
+def install(exported: Exported, home: Path) -> Trunk:
+    """Put a trunk that came from elsewhere into a home, after it has shown that it runs; one that is there stays.
+
+    Raises:
+        InputError: When its graphs do not run, or do not give what its card says.
+        StorageError: When the home cannot be written.
+    """
+    known = _load(home, exported.card.digest)
+    if known is not None and _whole(known):
+        return known
+    with locked(home / "locks" / "trunks.lock"), _scratch(home) as scratch:
+        check_runs(exported, scratch)
+        return _placed(exported, home, scratch)
+
+
+def _whole(trunk: Trunk) -> bool:
+    try:
+        trunk.path(), trunk.path(dense=True)
+    except InputError:
+        return False
+    return True
+
+
+@contextmanager
+def _scratch(home: Path) -> Iterator[Path]:
+    """An empty folder beside the trunks of a home; who calls holds the lock."""
     root = home / "trunks"
     with storage_errors(root):
         root.mkdir(parents=True, exist_ok=True)
@@ -181,21 +215,34 @@ def _export(loader: Loader, home: Path) -> Trunk:
             shutil.rmtree(left, ignore_errors=True)
         scratch = Path(tempfile.mkdtemp(prefix=".export-", dir=root))
         try:
-            exported = loader.export(scratch)
-            digest = exported.card.digest
-            part = scratch / digest
-            part.mkdir()
-            (part / "trunk.onnx").write_bytes(exported.pooled)
-            (part / "dense.onnx").write_bytes(exported.dense)
-            files = {"trunk.onnx": digest_bytes(exported.pooled), "dense.onnx": digest_bytes(exported.dense)}
-            (part / "card.json").write_bytes(canonical_json({**exported.card.to_json(), "files": files}))
-            target = root / digest
-            if _load(home, digest) is None:
-                shutil.rmtree(target, ignore_errors=True)  # a folder that somebody took the card from
-                os.replace(part, target)  # noqa: PTH105
+            yield scratch
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _placed(exported: Exported, home: Path, scratch: Path) -> Trunk:
+    """Write a trunk's folder and move it into its place."""
+    digest = exported.card.digest
+    part, target = scratch / digest, home / "trunks" / digest
+    part.mkdir()
+    (part / "trunk.onnx").write_bytes(exported.pooled)
+    (part / "dense.onnx").write_bytes(exported.dense)
+    files = {"trunk.onnx": digest_bytes(exported.pooled), "dense.onnx": digest_bytes(exported.dense)}
+    (part / "card.json").write_bytes(canonical_json({**exported.card.to_json(), "files": files}))
+    known = _load(home, digest)
+    if known is None or not _whole(known):
+        shutil.rmtree(target, ignore_errors=True)  # a folder that somebody took a file from, or changed one in
+        os.replace(part, target)  # noqa: PTH105
     return Trunk(exported.card, target)
+
+
+def exported(trunk: Trunk) -> Exported:
+    """A trunk of a home as card and graphs.
+
+    Raises:
+        InputError: When a graph is missing or was changed.
+    """
+    return Exported(trunk.card, trunk.path().read_bytes(), trunk.path(dense=True).read_bytes())
 
 
 def list_trunks(home: Path) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""The bundle's archive: a ZIP file whose every byte follows from its members.
+"""The archive of a bundle (and of a trunk's file): a ZIP file whose every byte follows from its members.
 
-Members are stored, in the order of `LIMITS`, dated 1980-01-01, without extra fields or comments. The writer is our own
-because a bundle's bytes must not depend on the version of Python that wrote it; any ZIP tool reads the result.
+Members are stored, in the order of their limits, dated 1980-01-01, without extra fields or comments. The writer is our
+own because a bundle's bytes must not depend on the version of Python that wrote it; any ZIP tool reads the result.
 The reader takes nothing on trust: it walks the members, writes them again and asks for the same bytes.
 
 Layout: PKWARE APPNOTE.TXT 6.3.10, sections 4.3.7 (local header), 4.3.12 (central directory), 4.3.16 (end record).
@@ -23,7 +23,8 @@ LIMITS = {
     "signature": 4 << 10,
 }
 """Members in their order, with the most bytes that each may have."""
-MAX_BYTES = sum(LIMITS.values()) + (4 << 10)
+_HEADERS = 4 << 10  # bytes, of a few members
+MAX_BYTES = sum(LIMITS.values()) + _HEADERS
 _LOCAL = struct.Struct("<4s5H3I2H")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
@@ -33,18 +34,22 @@ _UNIX = 3 << 8
 _MODE = 0o100644 << 16
 
 
-def write_archive(members: Mapping[str, bytes]) -> bytes:
+def write_archive(members: Mapping[str, bytes], limits: Mapping[str, int] = LIMITS) -> bytes:
     """Members as one archive; the same members give the same bytes.
 
+    Args:
+        members: Name -> content.
+        limits: Names in their order, with the most bytes of each.
+
     Raises:
-        ValueError: On a name that is not in `LIMITS`.
+        ValueError: On a name that is not in `limits`.
         BundleError: On a member over its limit.
     """
-    unknown = set(members) - set(LIMITS)
+    unknown = set(members) - set(limits)
     if unknown:
-        raise ValueError(f"expected members of {list(LIMITS)}, got {sorted(unknown)}")
+        raise ValueError(f"expected members of {list(limits)}, got {sorted(unknown)}")
     body, directory, count = bytearray(), bytearray(), 0
-    for name, limit in LIMITS.items():
+    for name, limit in limits.items():
         if name not in members:
             continue
         data, encoded = members[name], name.encode()
@@ -59,34 +64,43 @@ def write_archive(members: Mapping[str, bytes]) -> bytes:
     return bytes(body + directory + end)
 
 
-def read_archive(data: bytes, *, where: str | None = None) -> dict[str, bytes]:
+def read_archive(
+    data: bytes, limits: Mapping[str, int] = LIMITS, *, where: str | None = None, what: str = "bundle"
+) -> dict[str, bytes]:
     """Members of an archive that `write_archive` made.
+
+    Args:
+        data: The file.
+        limits: As for `write_archive`.
+        where: The file, for messages.
+        what: What the file should be, for messages.
 
     Raises:
         BundleError: When any byte is not what `write_archive` would have written.
     """
-    if len(data) > MAX_BYTES:
-        raise _refused(f"expected at most {MAX_BYTES} bytes, got {len(data)}", where)
+    most = sum(limits.values()) + _HEADERS
+    if len(data) > most:
+        raise refused(f"expected at most {most} bytes, got {len(data)}", where, what)
     members: dict[str, bytes] = {}
-    offset, order = 0, list(LIMITS)
+    offset, order = 0, list(limits)
     while data[offset : offset + 4] == b"PK\x03\x04" and len(data) >= offset + _LOCAL.size:
         fields = _LOCAL.unpack_from(data, offset)
         size, name_size = fields[8], fields[9]
         start = offset + _LOCAL.size + name_size
         name = data[offset + _LOCAL.size : start].decode("latin-1")
         if name not in order:
-            raise _refused(f"expected members {', '.join(LIMITS)} in this order, got {name[:80]!r}", where)
-        if size > LIMITS[name]:
-            raise _refused(f"expected at most {LIMITS[name]} bytes in {name}, got {size}", where)
+            raise refused(f"expected members {', '.join(limits)} in this order, got {name[:80]!r}", where, what)
+        if size > limits[name]:
+            raise refused(f"expected at most {limits[name]} bytes in {name}, got {size}", where, what)
         if start + size > len(data):
-            raise _refused(f"the file ends within {name}: it is truncated", where)
+            raise refused(f"the file ends within {name}: it is truncated", where, what)
         order = order[order.index(name) + 1 :]
         members[name] = data[start : start + size]
         offset = start + size
     if not members:
-        raise _refused("expected a Trunkline bundle (a ZIP archive of known members)", where)
-    if write_archive(members) != data:
-        raise _refused("the archive is damaged, truncated or was packed by another tool", where)
+        raise refused(f"expected a Trunkline {what} (a ZIP archive of known members)", where, what)
+    if write_archive(members, limits) != data:
+        raise refused("the archive is damaged, truncated or was packed by another tool", where, what)
     return members
 
 
@@ -101,7 +115,8 @@ def first_member(data: bytes, name: str) -> bytes:
     return data[start : start + fields[8]]
 
 
-def _refused(message: str, where: str | None) -> BundleError:
+def refused(message: str, where: str | None, what: str = "bundle") -> BundleError:
+    """The error of a file that is not what it was when it was made."""
     return BundleError(
-        message, where=where, fix="get the bundle again from where it was made; it is used whole or not at all"
+        message, where=where, fix=f"get the {what} again from where it was made; it is used whole or not at all"
     )

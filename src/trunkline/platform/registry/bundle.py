@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from trunkline.core.digest import canonical_json, digest_bytes, digest_json
+from trunkline.core.digest import canonical_json, digest_json
 from trunkline.core.errors import BundleError
 from trunkline.core.types.bundle import SCHEMA, Bundle, Manifest, Override
 from trunkline.platform.registry.archive import LIMITS, MAX_BYTES, first_member, read_archive, write_archive
-from trunkline.platform.registry.keys import SigningKey, verify
+from trunkline.platform.registry.keys import SigningKey
+from trunkline.platform.registry.seals import canonical_member, check_signature, signed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from trunkline.core.types.gate import GateCheck, GateReport
     from trunkline.core.types.head import TrainedHead
 
-ALGORITHM = "ed25519"
-_CONTEXT = b"trunkline bundle\n"  # so that a signature over something else can never pass for a bundle's
 _MAX_HEADER = 64 << 10
 _DTYPES = ("float32", "float16")
 _MACHINE_METRICS = ("latency_", "cpu_", "seconds_", "images_per_second")
@@ -186,8 +185,7 @@ def read(source: Path | bytes, *, trusted: Collection[str] = (), where: str | No
     missing = [name for name in LIMITS if name not in members]
     if missing:
         raise BundleError(f"expected a sealed bundle, {' and '.join(missing)} not there", where=where, fix=_AGAIN)
-    digest = content_digest(members)
-    signer = _check_signature(members, digest, where)
+    digest, signer = check_signature(members, kind="bundle", where=where)
     try:
         manifest = _manifest(_json(members, "bundle.json", where))
         report = _json(members, "report.json", where)
@@ -209,33 +207,8 @@ def read(source: Path | bytes, *, trusted: Collection[str] = (), where: str | No
         raise BundleError(str(error), where=where, fix=_AGAIN) from error
 
 
-def content_digest(members: Mapping[str, bytes]) -> str:
-    """SHA-256 over names and digests of all members but the signature."""
-    return digest_json([[name, digest_bytes(members[name])] for name in sorted(members) if name != "signature"])
-
-
 def _signed(content: Mapping[str, bytes], key: SigningKey) -> bytes:
-    signature = {
-        "algorithm": ALGORITHM,
-        "public_key": key.public,
-        "signature": key.sign(_CONTEXT + content_digest(content).encode()),
-    }
-    return write_archive({**content, "signature": canonical_json(signature)})
-
-
-def _check_signature(members: Mapping[str, bytes], digest: str, where: str | None) -> str:
-    row = _json(members, "signature", where)
-    fields = ("algorithm", "public_key", "signature")
-    if not isinstance(row, dict) or sorted(row) != list(fields) or not all(isinstance(v, str) for v in row.values()):
-        raise BundleError("expected a signature of algorithm, public_key and signature", where=where, fix=_AGAIN)
-    algorithm, public, signature = (str(row[name]) for name in fields)
-    if algorithm != ALGORITHM:
-        raise BundleError(
-            f"expected a signature by {ALGORITHM}, got one by {algorithm[:40]!r}", where=where, fix=_AGAIN
-        )
-    if not verify(public, _CONTEXT + digest.encode(), signature):
-        raise BundleError("the signature does not fit the content: the bundle was changed", where=where, fix=_AGAIN)
-    return public
+    return write_archive(signed(content, key, kind="bundle"))
 
 
 def _check_schema(data: bytes, where: str | None) -> None:
@@ -268,14 +241,7 @@ def load(path: Path) -> bytes:
 
 
 def _json(members: Mapping[str, bytes], name: str, where: str | None) -> Any:
-    try:
-        value = json.loads(members[name])
-        canonical = canonical_json(value) == members[name]
-    except (ValueError, RecursionError, KeyError):
-        canonical = False
-    if not canonical:
-        raise BundleError(f"expected canonical JSON in {name}", where=where, fix=_AGAIN)
-    return value
+    return canonical_member(members, name, where, fix=_AGAIN)
 
 
 def _manifest(row: Any) -> Manifest:

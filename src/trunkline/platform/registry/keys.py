@@ -86,6 +86,16 @@ def trusted_keys(home: Path) -> frozenset[str]:
     return frozenset(_load_public(path) for path in [*paths, *([own] if own.exists() else [])])
 
 
+def trust(home: Path, public: str) -> None:
+    """Take somebody's public key (hex) into the keys that a home trusts.
+
+    Raises:
+        StorageError: When it cannot be written.
+    """
+    if public not in trusted_keys(home):
+        write_atomic(home / "keys" / "trusted" / f"{fingerprint(public)[:12]}.pem", _pem(public))
+
+
 def _make(path: Path) -> None:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

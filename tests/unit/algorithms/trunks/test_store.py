@@ -211,7 +211,7 @@ def test_a_digest_that_is_not_here_says_what_to_bring(home: Path, monkeypatch: p
     with pytest.raises(InputError) as caught:
         by_digest("a" * 64, home)
     assert caught.value.message == "the trunk aaaaaaaaaaaa is not on this machine"
-    assert f"copy the folder trunks/{'a' * 64}" in str(caught.value.fix)
+    assert "`trunkline trunks export aaaaaaaaaaaa`" in str(caught.value.fix)
 
 
 class Odd:

@@ -22,13 +22,14 @@ import numpy as np
 import pytest
 
 from trunkline.algorithms.trunks.card import Tap, TrunkCard
-from trunkline.core.digest import canonical_json, digest_bytes
+from trunkline.core.digest import digest_bytes
 from trunkline.core.settings import Settings
 from trunkline.core.types.gate import GateCheck, GateReport
 from trunkline.core.types.head import TrainedHead
 from trunkline.platform.registry import bundle, keys
 from trunkline.platform.registry.archive import read_archive, write_archive
 from trunkline.platform.registry.registry import Registry
+from trunkline.platform.registry.seals import signed
 
 CARD = TrunkCard(
     name="test-trunk",
@@ -140,9 +141,8 @@ def reseal(sealed: bytes, key: keys.SigningKey) -> Reseal:
 
     def change(members: Mapping[str, bytes]) -> bytes:
         content = {**read_archive(sealed), **members}
-        signature = json.loads(content.pop("signature"))
-        message = b"trunkline bundle\n" + bundle.content_digest(content).encode()
-        return write_archive({**content, "signature": canonical_json({**signature, "signature": key.sign(message)})})
+        del content["signature"]
+        return write_archive(signed(content, key, kind="bundle"))
 
     return change
 

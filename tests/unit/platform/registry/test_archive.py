@@ -119,14 +119,15 @@ def test_a_member_that_is_not_known_is_not_written() -> None:
 
 
 def test_members_over_their_limits_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "LIMITS", {**LIMITS, "preview.png": 3})
+    small = {**LIMITS, "preview.png": 3}
     with pytest.raises(BundleError, match=r"at most 3 bytes in preview.png, got 4"):
-        write_archive(MEMBERS)
+        write_archive(MEMBERS, small)
     with pytest.raises(BundleError, match=r"at most 3 bytes in preview.png, got 4"):
-        read_archive(PACKED)
-    monkeypatch.setattr(archive, "MAX_BYTES", len(PACKED) - 1)
-    with pytest.raises(BundleError, match=f"at most {len(PACKED) - 1} bytes, got {len(PACKED)}"):
-        read_archive(PACKED)
+        read_archive(PACKED, small)
+    monkeypatch.setattr(archive, "_HEADERS", 0)
+    least = {name: len(data) for name, data in MEMBERS.items()}
+    with pytest.raises(BundleError, match=f"at most {sum(least.values())} bytes, got {len(PACKED)}"):
+        read_archive(PACKED, least)
 
 
 @pytest.mark.parametrize(

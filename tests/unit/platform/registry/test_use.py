@@ -163,14 +163,15 @@ def test_what_must_be_known_is_said(
 
 
 def test_a_trunk_that_is_not_here_is_named(
-    make: SimpleNamespace, home: Path, settings: Settings, seal: Callable[..., Path]
+    make: SimpleNamespace, settings: Settings, seal: Callable[..., Path]
 ) -> None:
     card = replace(make.card, name="onnx:/etc/passwd")
     with pytest.raises(BundleError) as caught:
         predictors(str(seal("steel", card)), settings, warn=never)
     assert str(caught.value) == (
         f"steel: the trunk onnx:/etc/passwd {short(card.digest)} is not on this machine\n"
-        f"  fix: copy the folder trunks/{card.digest} from the home where the model was built into {home / 'trunks'}"
+        f"  fix: bring its file: `trunkline trunks export {short(card.digest)}` where the model was built makes it, "
+        "then here `trunkline trunks import FILE`"
     )
 
 
