@@ -69,11 +69,11 @@ class Classify:
     @staticmethod
     def decide(logits: np.ndarray, limits: np.ndarray) -> Scores:
         scores = linear.softmax(logits)
-        best = scores.argmax(axis=-1)[..., None]
-        upper = np.broadcast_to(limits[0], scores.shape)
-        unsure = (np.take_along_axis(scores, best, -1) < np.take_along_axis(upper, best, -1))[..., 0]
-        accepted = (np.arange(scores.shape[-1]) == best) & ~unsure[..., None]
-        return Scores(scores, accepted, unsure)
+        best = scores == scores.max(axis=-1, keepdims=True)
+        if np.count_nonzero(best) > best[..., 0].size:  # of equal scores the first label's
+            best &= np.cumsum(best, axis=-1) == 1
+        accepted = best & (scores >= limits[0])
+        return Scores(scores, accepted, ~accepted.any(axis=-1))
 
     def heatmap(self, head: TrainedHead, table: FeatureTable, label: str) -> np.ndarray:
         return linear.linear_heatmap(head, table, label, contrast=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from trunkline.core.errors import BundleError, InputError
 from trunkline.platform.engine.fleet import Model
-from trunkline.platform.engine.predictor import Predictor
+from trunkline.platform.engine.predictor import TOGETHER, Predictor
 from trunkline.platform.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def observe(opened: Sequence[Predictor], readings: Iterable[Reading]) -> Iterato
         opened: As `predictors` gives them.
         readings: Pictures.
     """
-    for batch in _batches(readings, min(predictor.settings.batch for predictor in opened)):
+    for batch in _batches(readings, max(TOGETHER, *(predictor.settings.batch for predictor in opened))):
         answers = [(predictor.models, predictor.predict(batch)) for predictor in opened]
         for _ in batch:
             said = [(model, next(stream)) for models, stream in answers for model in models]

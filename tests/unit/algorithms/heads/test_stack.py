@@ -81,3 +81,12 @@ def test_heads_of_different_shapes_are_not_stacked(other: TrainedHead) -> None:
 @pytest.mark.parametrize(("task", "linear"), [("classify", True), ("multilabel", True), ("anomaly", False)])
 def test_which_tasks_are_stacked(task: str, linear: bool) -> None:
     assert is_linear(HEADS.load(task)()) is linear
+
+
+def test_of_equal_scores_the_first_label_is_accepted(table: FeatureTable) -> None:
+    even = head("classify", 0)
+    zeros = {name: np.zeros_like(array) for name, array in even.weights.items()}
+    even = replace(even, weights=zeros, unsure=dict.fromkeys(even.labels, (0.0, 0.3)))
+    scores = Stack.of(HEADS.load("classify")(), [even, head("classify", 1)]).answers(table.pooled)
+    assert scores.accepted[:, 0].tolist() == [[True, False, False]] * 40
+    assert not scores.unsure[:, 0].any()

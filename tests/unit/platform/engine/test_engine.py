@@ -18,7 +18,7 @@ from trunkline.core.errors import BusyError, NotFoundError
 from trunkline.core.settings import Settings
 from trunkline.core.types.head import TrainedHead
 from trunkline.core.types.observation import Reading
-from trunkline.platform.engine import engine as module
+from trunkline.platform.engine import lane as module
 from trunkline.platform.engine.engine import Answer, Engine
 from trunkline.platform.engine.fleet import Model
 from trunkline.platform.engine.predictor import Predictor
@@ -100,6 +100,7 @@ def test_callers_are_batched(
         return genuine(session, trunk, inputs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "features_of", counting)
+    monkeypatch.setattr(module, "TOGETHER", 4)
     engine.put({"m": make(0)}, trunk)
     wait([engine.ask(image, ["m"]) for image in images[:8]], timeout=30)
     assert (sum(sizes), max(sizes)) == (8, 4)

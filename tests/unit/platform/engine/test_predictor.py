@@ -19,11 +19,17 @@ from trunkline.core.settings import Settings
 from trunkline.core.types.features import FeatureTable
 from trunkline.core.types.head import TrainedHead
 from trunkline.core.types.observation import Observation, Prediction, Reading
+from trunkline.platform.engine import predictor as predictor_module
 from trunkline.platform.engine.features import FeatureStore
 from trunkline.platform.engine.fleet import Model, score
 from trunkline.platform.engine.predictor import Predictor, observation, pixels_of
 
 LABELS = ("a", "b")
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictor_module, "TOGETHER", 4)
 
 
 class Bright:

@@ -111,7 +111,10 @@ def test_answers_come_image_by_image_and_models_by_name(two_trunks: list[TrunkCa
         assert replace(together, predictions=()) == replace(by_itself, predictions=())
 
 
-def test_each_reading_is_taken_once_and_a_batch_at_a_time(two_trunks: list[TrunkCard], settings: Settings) -> None:
+def test_each_reading_is_taken_once_and_a_batch_at_a_time(
+    two_trunks: list[TrunkCard], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(use, "TOGETHER", 2)
     taken = []
 
     def counted() -> Iterator[Reading]:
