@@ -17,6 +17,7 @@ NAMES = (
     "many_scenarios",
     "anomaly_head",
     "engine_heads",
+    "engine_end_to_end",
 )
 
 

@@ -39,7 +39,7 @@ def run(quick: bool) -> Result:
         trunk = resolve("efficientnet-lite0", home)
         session = open_trunk(trunk, settings)
         batches = in_memory(session, pictures(images, home / "drawn", quick), settings)
-        fleets = {count: fleet(trunk, count) for count in counts}
+        fleets = {count: fleet(trunk, count, home) for count in counts}
         ways = {count: answering(session, batches, fleets[count]) for count in counts}
         cpu, wall = in_turn(ways, rounds, images)
         session.close()
@@ -86,8 +86,8 @@ def _figures(
     return figures
 
 
-def fleet(trunk: Any, count: int) -> Any:
-    """So many heads of random weights."""
+def fleet(trunk: Any, count: int, home: Path) -> Any:
+    """So many heads of random weights, as the engine holds them."""
     import numpy as np
 
     from trunkline.core.types.head import TrainedHead
@@ -107,7 +107,7 @@ def fleet(trunk: Any, count: int) -> Any:
         )  # fmt: skip
         return Model(f"{number:064x}", head, f"model{number}")
 
-    made = Fleet(trunk.card.digest)
+    made = Fleet(trunk.card.digest, folder=home / "engine")
     for start in range(0, count, 256):  # not all at once: each is held twice while a block is made
         made = made.changed({f"model{n}": model(n) for n in range(start, min(count, start + 256))})
     return made
@@ -182,7 +182,7 @@ def weigh(home: str, count: str) -> dict[str, Any]:
     trunk = resolve("efficientnet-lite0", Path(home))
     session = open_trunk(trunk, settings)
     batches = [np.zeros((settings.batch, trunk.card.size, trunk.card.size, 3), np.uint8)] * (TOGETHER // settings.batch)
-    heads = fleet(trunk, int(count))
+    heads = fleet(trunk, int(count), Path(home))
     answering(session, batches, heads)()
     return {"mb": round(resident() / 2**20, 1), "heads": len(heads)}
 

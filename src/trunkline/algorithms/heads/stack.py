@@ -6,7 +6,7 @@ another width adds up: probabilities agree within 1e-5 (tests/unit/algorithms/he
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeGuard
 
@@ -58,8 +58,19 @@ class Stack:
     limits: np.ndarray
 
     @classmethod
-    def of(cls, kind: LinearHead, heads: Sequence[TrainedHead]) -> Stack:
+    def of(
+        cls,
+        kind: LinearHead,
+        heads: Sequence[TrainedHead],
+        *,
+        empty: Callable[[tuple[int, ...]], np.ndarray] | None = None,
+    ) -> Stack:
         """Stack heads of one shape.
+
+        Args:
+            kind: Their task.
+            heads: The heads.
+            empty: Makes the float32 array that holds the weights; in memory when not given.
 
         Raises:
             ValueError: When two are of different shapes.
@@ -68,7 +79,9 @@ class Stack:
         if len(shapes) != 1:
             raise ValueError(f"expected heads of one shape, got {sorted(map(str, shapes))}")
         (_, k, width, channels) = shapes.pop()
-        weight, bias = np.empty((k, len(heads), width), np.float32), np.empty((k, 1, len(heads)), np.float32)
+        shape = (k, len(heads), width)
+        weight = empty(shape) if empty else np.empty(shape, np.float32)
+        bias = np.empty((k, 1, len(heads)), np.float32)
         for number, head in enumerate(heads):
             temperature = np.float32(head.calibration["temperature"])
             weight[:, number] = head.weights["weight"].T / temperature

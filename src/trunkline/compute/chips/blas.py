@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 LARGE = 1000
@@ -10,7 +10,7 @@ LARGE = 1000
 
 
 class Blas:
-    """Limits the threads of BLAS within blocks; without the package `threadpoolctl` it leaves them as they are.
+    """Limits the threads of BLAS within blocks.
 
     Args:
         threads: The most that large work may use.
@@ -23,11 +23,8 @@ class Blas:
     def limit(self, rows: int) -> AbstractContextManager[Any]:
         """Within the block, BLAS uses one thread, or all for work on so many rows."""
         if self._controller is None:
-            try:
-                from threadpoolctl import ThreadpoolController
-            except ImportError:  # an edge device: nothing is fitted there
-                return nullcontext()
             import numpy  # noqa: F401 (its library has to be loaded to be found)
+            from threadpoolctl import ThreadpoolController
 
             self._controller = ThreadpoolController()
         context: AbstractContextManager[Any] = self._controller.limit(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from trunkline.core.errors import NotFoundError
 from trunkline.platform.engine.fleet import Fleet, Model
-from trunkline.platform.engine.lane import QUEUE, WAIT, Answer, Lane, Request
+from trunkline.platform.engine.lane import QUEUE, WAIT, Answer, Lane, Request, Watch
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,11 +30,14 @@ class Engine:
         settings: Threads, batch size, runtime.
         wait: Seconds that an image waits for others, at the most.
         queue: Images that may wait for each trunk.
+        watch: Told of each run of a trunk, in its thread: images and seconds.
     """
 
-    def __init__(self, settings: Settings, *, wait: float = WAIT, queue: int = QUEUE) -> None:
+    def __init__(
+        self, settings: Settings, *, wait: float = WAIT, queue: int = QUEUE, watch: Watch = lambda images, seconds: None
+    ) -> None:
         self.settings = settings
-        self._wait, self._most = wait, queue
+        self._wait, self._most, self._watch = wait, queue, watch
         self._lanes: dict[str, Lane] = {}
         self._where: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -52,9 +55,9 @@ class Engine:
         digest = trunk.card.digest
         with self._lock:
             lane = self._lanes.get(digest)
-            fleet = (lane.fleet if lane else Fleet(digest)).changed(models)
+            fleet = (lane.fleet if lane else Fleet(digest, folder=self.settings.home / "engine")).changed(models)
             if lane is None:
-                lane = self._lanes[digest] = Lane(trunk, self.settings, self._wait, self._most)
+                lane = self._lanes[digest] = Lane(trunk, self.settings, self._wait, self._most, self._watch)
             lane.fleet = fleet
             moved = {key: self._where[key] for key in models if self._where.get(key, digest) != digest}
             self._where.update(dict.fromkeys(models, digest))

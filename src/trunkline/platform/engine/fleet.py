@@ -6,10 +6,14 @@ touched; a batch that is under way ends with the fleet that it began with, so th
 
 from __future__ import annotations
 
+import math
+import os
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trunkline.algorithms.heads import HEADS
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 
 _BLOCK = 256
 """Heads of one stack: 9 MB of six classes. A model that comes or goes costs the copy of one block."""
+_LARGE = 64
+"""Heads from which on a block's weights are mapped from a file."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +80,15 @@ class _Block:
     stack: Stack | None
 
     @classmethod
-    def of(cls, models: Mapping[str, Model]) -> _Block:
+    def of(cls, models: Mapping[str, Model], folder: Path | None) -> _Block:
         from trunkline.algorithms.heads.stack import Stack, is_linear
 
         heads = [model.head for model in models.values()]
         kind = HEADS.load(heads[0].task)()
         if not is_linear(kind):
             return cls(models, None)
-        stack = Stack.of(kind, heads)
+        on_disk = partial(mapped, folder=folder) if folder is not None and len(heads) >= _LARGE else None
+        stack = Stack.of(kind, heads, empty=on_disk)
         thin = (replace(model, head=stack.thin(at, model.head)) for at, model in enumerate(models.values()))
         return cls(dict(zip(models, thin, strict=True)), stack)
 
@@ -101,6 +108,27 @@ class _Block:
             plain[stack.channels] = without_contrast(table.pooled, stack.channels)
         with np.errstate(all="ignore"):  # told below
             return _finite(stack.answers(plain[stack.channels]), self.kind[0])
+
+
+def mapped(shape: tuple[int, ...], *, folder: Path) -> np.ndarray:
+    """A float32 array in a file without a name, which is gone when the array is, however the process ends.
+
+    Where the disk has no room for it, it is in memory.
+
+    Args:
+        shape: Of the array.
+        folder: Where the file lies; made when missing.
+    """
+    import numpy as np
+
+    size = 4 * math.prod(shape)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # else a full disk shows as a signal that kills, at some write
+            return np.memmap(file, np.float32, "r+", shape=shape)
+    except OSError:
+        return np.empty(shape, np.float32)
 
 
 class Answers(Mapping[str, Scores]):
@@ -140,10 +168,13 @@ class Fleet(Mapping[str, Model]):
     Args:
         trunk: Digest of the trunk.
         blocks: As `changed` makes them.
+        folder: Where the weights of large blocks lie, mapped into memory, so that they are the kernel's to page out;
+            all in memory when not given.
     """
 
-    def __init__(self, trunk: str, blocks: Sequence[_Block] = ()) -> None:
+    def __init__(self, trunk: str, blocks: Sequence[_Block] = (), *, folder: Path | None = None) -> None:
         self.trunk = trunk
+        self._folder = folder
         self._blocks = tuple(blocks)
         self._place = {key: (b, at) for b, block in enumerate(self._blocks) for at, key in enumerate(block.models)}
 
@@ -186,8 +217,8 @@ class Fleet(Mapping[str, Model]):
                 if key not in gone and _kind(key, new.get(key, model)) == block.kind:
                     stay[key] = new.pop(key, model)
             if stay:
-                blocks.append(_Block.of(stay))
-        return Fleet(self.trunk, _filled(blocks, new))
+                blocks.append(_Block.of(stay, self._folder))
+        return Fleet(self.trunk, _filled(blocks, new, self._folder), folder=self._folder)
 
     def answers(self, table: FeatureTable, keys: Iterable[str] | None = None) -> Answers:
         """What models say of n images.
@@ -227,7 +258,7 @@ def _kind(key: str, model: Model) -> tuple[Any, ...]:
     return shape_of(model.head) if is_linear(HEADS.load(model.head.task)()) else (model.head.task, key)
 
 
-def _filled(blocks: list[_Block], models: Mapping[str, Model]) -> list[_Block]:
+def _filled(blocks: list[_Block], models: Mapping[str, Model], folder: Path | None) -> list[_Block]:
     """Blocks with models added: those of the same kind are filled up, then new ones are begun."""
     waiting: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     for key, model in models.items():
@@ -235,9 +266,9 @@ def _filled(blocks: list[_Block], models: Mapping[str, Model]) -> list[_Block]:
     for at, block in enumerate(blocks):
         more, room = waiting.get(block.kind, []), _BLOCK - len(block.models)
         if more and room > 0:
-            blocks[at] = _Block.of({**block.models, **{key: models[key] for key in more[:room]}})
+            blocks[at] = _Block.of({**block.models, **{key: models[key] for key in more[:room]}}, folder)
             del more[:room]
     for keys in waiting.values():
         for start in range(0, len(keys), _BLOCK):
-            blocks.append(_Block.of({key: models[key] for key in keys[start : start + _BLOCK]}))
+            blocks.append(_Block.of({key: models[key] for key in keys[start : start + _BLOCK]}, folder))
     return blocks

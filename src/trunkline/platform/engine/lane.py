@@ -10,15 +10,15 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from trunkline.compute.chips.blas import Blas
 from trunkline.core.errors import BusyError, NotFoundError
-from trunkline.platform.engine.fleet import Fleet, Model
+from trunkline.platform.engine.fleet import Answers, Fleet, Model
 from trunkline.platform.engine.predictor import TOGETHER, features_of
 
 if TYPE_CHECKING:
@@ -29,23 +29,52 @@ if TYPE_CHECKING:
     from trunkline.core.settings import Settings
     from trunkline.core.types.features import FeatureTable
 
+V = TypeVar("V")
+Watch = Callable[[int, float], None]
 WAIT = 0.0
 """Seconds that an image waits for company while the trunk is free."""
 QUEUE = 256
 """Images that may wait in a lane: a few seconds of work. Who comes then is told to come again."""
 
 
-@dataclass(frozen=True)
 class Answer:
-    """What models say of one image.
+    """What models say of one image; taken from the arrays of its batch when it is looked at.
+
+    Args:
+        keys: The models that were asked.
+        fleet: Where they are.
+        answers: What they say of a batch.
+        row: The image's place in the batch.
 
     Attributes:
         scores: Key -> answers, of one row each.
         models: Key -> the model that gave it.
     """
 
-    scores: Mapping[str, Scores]
-    models: Mapping[str, Model]
+    def __init__(self, keys: Sequence[str], fleet: Fleet, answers: Answers, row: int) -> None:
+        self.scores: Mapping[str, Scores] = _Looked(keys, lambda key: answers[key].take([row]))
+        self.models: Mapping[str, Model] = _Looked(keys, fleet.__getitem__)
+
+
+class _Looked(Mapping[str, V]):
+    """A mapping whose values are made when they are looked at."""
+
+    def __init__(self, keys: Sequence[str], value: Callable[[str], V]) -> None:
+        self._keys, self._value = keys, value
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+    def __getitem__(self, key: str) -> V:
+        if key not in self._keys:
+            raise KeyError(key)
+        return self._value(key)
 
 
 @dataclass
@@ -73,15 +102,16 @@ class Lane:
         settings: Threads, batch size, runtime.
         wait: Seconds that an image waits for others while the trunk is free.
         most: Images that may wait.
+        watch: Told of each run of the trunk: images and seconds.
 
     Attributes:
         fleet: The models that requests are made with; whoever changes them puts another fleet here.
     """
 
-    def __init__(self, trunk: Trunk, settings: Settings, wait: float, most: int) -> None:
+    def __init__(self, trunk: Trunk, settings: Settings, wait: float, most: int, watch: Watch) -> None:
         self.trunk = trunk
         self.fleet = Fleet(trunk.card.digest)
-        self._settings, self._wait, self._most = settings, wait, most
+        self._settings, self._wait, self._most, self._watch = settings, wait, most, watch
         self._size = max(TOGETHER, settings.batch * settings.threads)
         self._blas = Blas(settings.threads)
         self._sessions: dict[bool, TrunkSession] = {}
@@ -150,7 +180,9 @@ class Lane:
     def _embed(self, batch: list[Request]) -> None:
         try:
             dense = any(bool(request.fleet.dense) for request in batch)
-            table = features_of(self._session(dense), self.trunk, [request.pixels for request in batch])
+            session, start = self._session(dense), time.monotonic()
+            table = features_of(session, self.trunk, [request.pixels for request in batch])
+            self._watch(len(batch), time.monotonic() - start)
         except BaseException as error:  # callers wait for it; the lane lives on for the next batch  # noqa: BLE001
             _fail(batch, error)
         else:
@@ -181,12 +213,10 @@ class Lane:
             asked = dict.fromkeys(key for row in rows for key in batch[row].keys)
             fleet = batch[rows[0]].fleet
             part = table if len(rows) == len(batch) else table.take(rows)
-            with self._blas.limit(len(asked) * len(rows)):
+            with self._blas.limit(1):  # the other cores are the trunk's, which is at the next batch
                 answers = fleet.answers(part, None if len(asked) == len(fleet) else asked)
             for at, row in enumerate(rows):
-                request = batch[row]
-                scores = {key: answers[key].take([at]) for key in request.keys}
-                request.future.set_result(Answer(scores, {key: fleet[key] for key in request.keys}))
+                batch[row].future.set_result(Answer(batch[row].keys, fleet, answers, at))
 
 
 def _fail(batch: Sequence[Request], error: BaseException) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from trunkline.algorithms.heads.base import FitJob
 from trunkline.core.types.features import FeatureTable
 from trunkline.core.types.head import TrainedHead
 from trunkline.platform.engine import fleet as module
-from trunkline.platform.engine.fleet import Fleet, Model, score
+from trunkline.platform.engine.fleet import Fleet, Model, mapped, score
 
 CHANNELS = (4, 4)
 WIDTH = 3 * sum(CHANNELS)
@@ -128,3 +129,22 @@ def test_of_another_trunk(table: FeatureTable) -> None:
         Fleet("u").changed({"a": linear(0)})
     with pytest.raises(ValueError, match="expected features of trunk u"):
         Fleet("u").answers(table)
+
+
+def test_large_blocks_are_mapped_from_files_that_leave_nothing(
+    table: FeatureTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LARGE", 3)
+    models = {f"m{seed}": linear(seed) for seed in range(3)}
+    fleet = Fleet("t", folder=tmp_path / "engine").changed(models)
+    assert isinstance(fleet["m0"].head.weights["weight"], np.memmap)
+    assert list((tmp_path / "engine").iterdir()) == []
+    check(fleet, models, table)
+    fleet = fleet.changed({"m1": linear(7), "m3": linear(8)}, without=["m0"])
+    check(fleet, {"m1": linear(7), "m2": models["m2"], "m3": linear(8)}, table)
+
+
+def test_where_nothing_can_be_written_heads_are_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    array = mapped((2, 3), folder=tmp_path / "file")
+    assert (type(array), array.shape, array.dtype) == (np.ndarray, (2, 3), np.float32)
