@@ -10,6 +10,7 @@ from benchmarks.common import ROOT
 
 NAMES = (
     "startup",
+    "predict_start",
     "neu_accuracy",
     "fine_tuning",
     "jpeg_to_features",
