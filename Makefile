@@ -10,7 +10,7 @@ WORKERS ?= $(shell n=$(CORES); echo $$(( n > 8 ? 8 : n )))
 # One thread a test worker: several workers with a pool of threads each would fight for the same cores.
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help setup demo test check bench docs constraints clean
+.PHONY: help setup demo test fuzz check bench docs constraints clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -26,6 +26,10 @@ demo: setup  ## Mass-produce models from real images, then open a report.
 test: setup  ## Run every test; what is skipped is listed at the end with its reason.
 	@scripts/system-packages.sh
 	@$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+SECONDS ?= 120
+fuzz: setup  ## Fuzz what reads bytes from outside, SECONDS=120 each.
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 check: setup  ## Formatting, lint, types, floors, licences, documentation.
 	$(BIN)/ruff format --check .

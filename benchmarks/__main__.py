@@ -18,7 +18,10 @@ NAMES = (
     "many_scenarios",
     "anomaly_head",
     "engine_heads",
+    "npu_int8",
     "engine_end_to_end",
+    "precision",
+    "server",
 )
 
 

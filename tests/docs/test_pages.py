@@ -59,8 +59,8 @@ def test_every_command_of_the_contract_has_a_section() -> None:
     page = (DOCS / "commands.md").read_text()
     wanted = [
         "demo", "new", "build", "predict", "evaluate", "data import", "data ls", "data show", "data diff",
-        "data export", "models ls", "models show", "models compare", "models promote", "models rollback", "trunks ls",
-        "doctor",
+        "data export", "models ls", "models show", "models compare", "models promote", "models rollback",
+        "models export", "trunks ls", "trunks export", "trunks import", "serve", "bench chip", "bench engine", "doctor",
     ]  # fmt: skip
     assert [name for name in wanted if f"\n## trunkline {name}\n" not in page] == []
 
@@ -115,7 +115,7 @@ def test_commands_shown_exist(page: str, command: str) -> None:
 def test_commands_of_the_mission_exist() -> None:
     page = (DOCS / "mission.md").read_text()
     sections = (DOCS / "commands.md").read_text()
-    named = re.findall(r"`trunkline ((?:(?:data|models|trunks) )?[a-z]+)", page)
+    named = re.findall(r"`trunkline ((?:(?:data|models|trunks|bench) )?[a-z]+)", page)
     assert len(named) > 10
     assert [name for name in named if f"\n## trunkline {name}\n" not in sections] == []
     benchmarks = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}

@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from trunkline import __version__
-from trunkline.cli import build, data, demo, doctor, evaluate, models, new, predict, trunks
+from trunkline.cli import bench, build, data, demo, doctor, evaluate, models, new, predict, serve, trunks
 from trunkline.cli.common import complain
 from trunkline.core.errors import InputError, TrunklineError
 from trunkline.core.text import printable
@@ -80,9 +80,11 @@ app.command("new")(new.new)
 app.command("build")(build.build)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
+app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(trunks.app, name="trunks")
+app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
 
 

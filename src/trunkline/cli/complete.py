@@ -58,3 +58,10 @@ def aliases() -> list[str]:
 def splits() -> list[str]:
     """Parts of a data set."""
     return ["all", "test", "train"]
+
+
+def export_formats() -> list[str]:
+    """What a model can be exported to."""
+    from trunkline.platform.export.formats import EXPORT_FORMATS
+
+    return EXPORT_FORMATS.names()

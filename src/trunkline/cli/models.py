@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -184,6 +185,55 @@ def rollback(
     with _opening(said=not json):
         row = _registry(settings(home)).rollback(name, who=who(who_), why=why)
     emit(row) if json else stdout().print(f"{row['name']}: champion is again version {row['version']}", markup=False)
+
+
+@app.command("export")
+def export(
+    ref: RefArgument,
+    to: Annotated[str, typer.Option("--to", help="onnx, openvino or web.", autocompletion=complete.export_formats)],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The folder to make.", show_default="HOME/exports/NAME-VERSION-FORMAT")
+    ] = None,
+    onnxruntime_web: Annotated[
+        Path | None,
+        typer.Option(
+            "--onnxruntime-web",
+            help="For web: the package onnxruntime-web, a folder or a .tgz.",
+            show_default="fetched with npm",
+        ),
+    ] = None,
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Write a stand-alone model: preprocessing, trunk and head in one.
+
+    What is written answers as the engine does, which is checked before the folder appears. A former export at the same
+    place is replaced; anything else there is left alone.
+
+    Examples:
+
+    `trunkline models export steel@champion --to onnx`
+
+    `trunkline models export steel --to web --out steel-page`
+    """
+    from trunkline.core.text import printable
+    from trunkline.platform.export.api import export as run
+
+    row = run(
+        ref, to, settings(home), warn=lambda sentence: complain(printable(sentence)), out=out,
+        onnxruntime_web=onnxruntime_web,
+    )  # fmt: skip
+    if json:
+        emit(row)
+        return
+    print_ = stdout().print
+    print_(
+        f"{row['folder']}: {len(row['files'])} files, {row['bytes'] / 1e6:.1f} MB, opset {row['opset']}", markup=False
+    )
+    for one in row["checked"]:
+        same = f"{one['pictures']} pictures answered as by the engine, scores within {one['largest_difference']:.1g}"
+        print_(f"{one['runtime']}: {same}", markup=False)
+    print_(f"next: {row['start']}", markup=False)
 
 
 @contextlib.contextmanager

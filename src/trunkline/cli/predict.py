@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from trunkline.core.errors import DataError
-    from trunkline.core.types.observation import Observation, Reading
+    from trunkline.core.types.observation import Observation, Prediction, Reading
 
 
 def predict(
     bundle: Annotated[
         str,
         typer.Argument(
-            help="A bundle file, or NAME[@VERSION|@ALIAS]; NAME may hold * and ?.",
+            help="A bundle file, or NAME[@VERSION|@ALIAS]; NAME may hold * and ?. Or a TFLite detector, or its card.",
             callback=name_or_path,
             autocompletion=complete.models,
         ),
@@ -41,7 +41,11 @@ def predict(
     `trunkline predict steel parts/`
 
     `trunkline predict 'steel*@champion' parts/ --json`
+
+    `trunkline predict detect.tflite photographs/`
     """
+    from contextlib import ExitStack
+
     from trunkline.compute.sensors import SENSORS
     from trunkline.core.text import printable
     from trunkline.platform.registry.use import observe, predictors
@@ -63,11 +67,14 @@ def predict(
 
     out = stdout()
     many = sum(len(predictor.models) for predictor in opened) > 1
-    for model, observation in observe(opened, readings()):
-        if json:
-            emit({"model": model.name, **observation.to_json()})
-        else:
-            out.print(_line(observation, model.name if many else ""), markup=False)
+    with ExitStack() as held:
+        for predictor in opened:
+            held.callback(predictor.close)
+        for model, observation in observe(opened, readings()):
+            if json:
+                emit({"model": model.name, **observation.to_json()})
+            else:
+                out.print(_line(observation, model.name if many else ""), markup=False)
     if failed:
         raise typer.Exit(2)
 
@@ -75,10 +82,18 @@ def predict(
 def _line(observation: Observation, name: str) -> str:
     """One answer for people: the labels that the model stands for, else the nearest ones, and why they are not said."""
     scores = {p.label: f"{p.label} {p.score:.3f}" for p in observation.predictions}
-    if observation.accepted:
+    if not scores or observation.predictions[0].box:
+        answer = ", ".join(_thing(p) for p in observation.predictions) or "nothing"
+    elif observation.accepted:
         answer = ", ".join(scores[label] for label in observation.accepted)
     else:
         nearest = ", ".join(list(scores.values())[:3])
         answer = nearest if observation.unsure else f"no label (nearest {nearest})"
     head = f"{observation.source}: " + (f"{name}: " if name else "")
     return head + answer + ("  (unsure)" if observation.unsure else "")
+
+
+def _thing(seen: Prediction) -> str:
+    """Something with a box, in whole pixels: x1, y1, x2, y2."""
+    corners = " ".join(f"{place:.0f}" for place in seen.box or ())
+    return f"{seen.label} {seen.score:.3f} at {corners}"

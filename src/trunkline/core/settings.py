@@ -59,6 +59,11 @@ class Settings(BaseSettings):
         default="auto",
         description="Runtime of the trunk; `auto` is OpenVINO, or what is over twice as fast here (measured once).",
     )
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
+        default="auto",
+        description="What the trunk of models that answer computes in; `auto` is what `trunkline bench chip` chose for "
+        "all models that are asked, else fp32. Builds and gates always use fp32.",
+    )
     mlflow_uri: str = Field(default="", description="MLflow tracking URI; empty means SQLite in the home folder.")
     max_pixels: int = Field(
         default=100_000_000, ge=1, description="Largest image, in pixels; a larger one is quarantined unread."

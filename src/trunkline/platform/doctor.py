@@ -28,8 +28,11 @@ _TABLES = {
     "head": "trunkline.algorithms.heads:HEADS",
     "metric": "trunkline.algorithms.metrics:METRICS",
     "trunk": "trunkline.algorithms.trunks.table:TRUNKS",
+    "chip": "trunkline.compute.chips:CHIPS",
     "sensor": "trunkline.compute.sensors:SENSORS",
     "format": "trunkline.platform.data.formats:FORMATS",
+    "head export": "trunkline.platform.export.heads:HEAD_EXPORTS",
+    "export format": "trunkline.platform.export.formats:EXPORT_FORMATS",
     "sample": "trunkline.platform.samples:SAMPLES",
 }
 _ONLY_FOR_DEMO = ("sample",)
@@ -42,6 +45,8 @@ _EXTRAS = {
     "npu": "cycles of the chip npu-int8",
     "timm": "trunks named timm:NAME",
 }
+_INSTALL = {"litert": "pip install 'trunkline[litert]'"}
+"""Runtimes that come with an extra."""
 _REQUIREMENT = re.compile(r"^([\w.-]+).*;.*\bextra == ['\"]([\w-]+)['\"]")
 
 
@@ -144,7 +149,7 @@ def _runtimes(settings: Settings) -> Iterator[Check]:
             reason = RUNTIMES.load(name)().available()
         except InputError as error:
             reason = error.message
-        fix = f"pip install --force-reinstall {name}" if name in MEASURED else "see its package"
+        fix = _INSTALL.get(name) or (f"pip install --force-reinstall {name}" if name in MEASURED else "see its package")
         state: State = "missing" if reason else "ok"
         found = f"failed: {_first_line(reason)}" if reason else "ok"
         checks.append(Check(state, f"runtime {name}", found, fix if reason else ""))

@@ -30,6 +30,7 @@ def test_defaults(home: Path) -> None:
         "home": home,
         "threads": len(os.sched_getaffinity(0)),
         "runtime": "auto",
+        "precision": "auto",
         "mlflow_uri": "",
         "max_pixels": 100_000_000,
         "batch": 4,
@@ -63,7 +64,7 @@ def test_options_come_before_variables_before_the_file(
         (
             '"zz" = 1\n',
             "{path}:1: zz: unknown key 'zz'\n"
-            "  fix: known keys: threads, runtime, mlflow_uri, max_pixels, batch, report_pictures",
+            "  fix: known keys: threads, runtime, precision, mlflow_uri, max_pixels, batch, report_pictures",
         ),
         ("[batch]\nx = 1\n", f"{{path}}:1: batch: expected a whole number, got {{{{'x': 1}}}}\n  fix: {LISTED}"),
         ("\nthreads = 'all'\n", f"{{path}}:2: threads: expected a whole number, got 'all'\n  fix: {LISTED}"),

@@ -51,7 +51,7 @@ def patch_features(dense: Mapping[str, np.ndarray]) -> np.ndarray:
     finest = sorted(dense.values(), key=lambda maps: -maps.shape[2] * maps.shape[3])[:2]
     height, width = finest[0].shape[2:]
     parts = [_smooth(np.asarray(finest[0], np.float32), (1, 2, 1))]
-    parts += [_resize(np.asarray(maps, np.float32), height, width) for maps in finest[1:]]
+    parts += [resize(np.asarray(maps, np.float32), height, width) for maps in finest[1:]]
     return np.concatenate(parts, axis=1).transpose(0, 2, 3, 1)
 
 
@@ -68,7 +68,7 @@ def _smooth(maps: np.ndarray, kernel: Sequence[float]) -> np.ndarray:
     return maps
 
 
-def _resize(maps: np.ndarray, height: int, width: int) -> np.ndarray:
+def resize(maps: np.ndarray, height: int, width: int) -> np.ndarray:
     """Bilinear, centres aligned, over the last two axes."""
     for axis, size in ((-2, height), (-1, width)):
         count = maps.shape[axis]

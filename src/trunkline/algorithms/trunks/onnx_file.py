@@ -161,7 +161,7 @@ class Net:
     def _input(self) -> str:
         """Name of the input that the taps depend on, float32 (n, 3, size, size)."""
         constants = {c.name for c in self._graph.initializer} | {c.values.name for c in self._graph.sparse_initializer}
-        needed = needed(self._graph, [tap.tensor for tap in self._card.taps])[1]
+        needed = nodes_for(self._graph, [tap.tensor for tap in self._card.taps])[1]
         found = {i.name: i for i in self._graph.input if i.name not in constants and i.name in needed}
         name = self._card.input or next(iter(found), "")
         if name not in found:
@@ -193,7 +193,7 @@ class Net:
         nodes, constants = input_nodes(onnx, self._card.mean, self._card.scale, output=_PREFIX + self.input)
         own = onnx.GraphProto()
         own.CopyFrom(self._graph)
-        kept, needed = needed(own, tensors)
+        kept, needed = nodes_for(own, tensors)
         sparse = [s for s in own.sparse_initializer if s.values.name in needed]
         weights = [c for c in own.initializer if c.name in needed]
         for node in kept:
@@ -313,7 +313,7 @@ def _tensors(graph: Any) -> Iterator[Any]:
         yield from (one.values, one.indices)
 
 
-def needed(graph: Any, tensors: Sequence[str]) -> tuple[list[Any], set[str]]:
+def nodes_for(graph: Any, tensors: Sequence[str]) -> tuple[list[Any], set[str]]:
     """The nodes that tensors depend on, in the graph's order, and the names of all that these read."""
     names = set(tensors)
     kept = []

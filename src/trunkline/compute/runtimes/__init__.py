@@ -1,4 +1,4 @@
-"""Runtimes: run an ONNX graph on a chip."""
+"""Runtimes: run a graph on a chip."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ RUNTIMES = Table(
     {
         "openvino": "trunkline.compute.runtimes.openvino:OpenVINORuntime",
         "onnxruntime": "trunkline.compute.runtimes.onnxruntime:ONNXRuntime",
+        "litert": "trunkline.compute.runtimes.litert:LiteRTRuntime",
         "fake": "trunkline.compute.runtimes.fake:FakeRuntime",
     },
 )
 """Names of runtimes; each is a class without arguments that is a `base.Runtime`."""
 MEASURED = ("openvino", "onnxruntime")
-"""Those between which `auto` chooses; the fake one is for tests."""
+"""Those between which `auto` chooses; `litert` runs what somebody brings, the fake one is for tests."""

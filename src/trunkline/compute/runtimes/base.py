@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,7 +52,7 @@ class Session(Protocol):
 
 
 class Runtime(Protocol):
-    """A library that runs ONNX graphs."""
+    """A library that runs graphs: ONNX ones, or TFLite ones that somebody brings."""
 
     def available(self) -> str:
         """Why it cannot be used on this machine; empty when it can."""
@@ -59,7 +61,7 @@ class Runtime(Protocol):
         """Load a graph.
 
         Args:
-            model: An ONNX file whose input is `images`.
+            model: An ONNX file whose input is `images`; for LiteRT a TFLite file with one input.
             outputs: The outputs that are wanted; others are not computed.
             threads: CPU threads to use.
 
@@ -78,11 +80,34 @@ def check_open(graph: object) -> None:
         raise ValueError("expected an open session, this one was closed")
 
 
-def check_batch(images: np.ndarray, side: int) -> None:
+def check_batch(images: np.ndarray, height: int, width: int = 0) -> None:
     """Refuse what is not a batch of pictures for a graph.
 
+    Args:
+        images: What the caller brings.
+        height, width: Of the graph's input, pixels; a width of 0 stands for a square.
+
     Raises:
-        ValueError: When it is not uint8 of shape (n, side, side, 3) with at least one picture.
+        ValueError: When it is not uint8 of shape (n, height, width, 3) with at least one picture.
     """
-    if str(images.dtype) != "uint8" or images.shape[1:] != (side, side, 3) or not len(images):
-        raise ValueError(f"expected uint8 pictures of shape (n, {side}, {side}, 3), got {images.dtype} {images.shape}")
+    shape = (height, width or height, 3)
+    if str(images.dtype) != "uint8" or images.shape[1:] != shape or not len(images):
+        said = ", ".join(map(str, shape))
+        raise ValueError(f"expected uint8 pictures of shape (n, {said}), got {images.dtype} {images.shape}")
+
+
+def one_ahead(
+    worker: Executor, run: Callable[[np.ndarray], Mapping[str, np.ndarray]], batches: Iterable[np.ndarray]
+) -> Generator[Mapping[str, np.ndarray], None, None]:
+    """Run batches in order in a thread, each while the caller makes the next one."""
+    waiting: deque[Future[Mapping[str, np.ndarray]]] = deque()
+    try:
+        for batch in batches:
+            waiting.append(worker.submit(run, batch))
+            if len(waiting) > 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:  # the caller stopped early, or a batch failed
+            future.cancel()

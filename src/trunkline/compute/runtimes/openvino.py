@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,23 +16,33 @@ if TYPE_CHECKING:
     import numpy as np
 
 _TELEMETRY = "openvino_telemetry"
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_NAMES = {"float32": "fp32", "f32": "fp32", "bfloat16": "bf16", "bf16": "bf16", "float16": "fp16", "f16": "fp16"}
+_WHOLE = ("i8", "u8", "int8", "uint8")
 
 
-def _import() -> Any:
-    """Import OpenVINO without its telemetry: it then takes the stub that it brings for want of that package."""
+@contextlib.contextmanager
+def without_telemetry() -> Iterator[None]:
+    """Within the block, the package that sends telemetry cannot be imported; OpenVINO and NNCF then do without."""
     hidden = _TELEMETRY not in sys.modules
     if hidden:
         sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
     try:
-        import openvino
+        yield
     finally:
         if hidden:
             sys.modules.pop(_TELEMETRY, None)
+
+
+def _import() -> Any:
+    """Import OpenVINO without its telemetry: it then takes the stub that it brings for want of that package."""
+    with without_telemetry():
+        import openvino
     return openvino
 
 
 class OpenVINORuntime:
-    """Runs graphs with OpenVINO, in float32 so that features are the same on every CPU."""
+    """Runs graphs with OpenVINO, in float32 if not told otherwise so that features are the same on every CPU."""
 
     def available(self) -> str:
         try:
@@ -41,7 +51,19 @@ class OpenVINORuntime:
             return f"{type(error).__name__}: {error}"
         return ""
 
-    def open(self, model: Path, *, outputs: tuple[str, ...], threads: int) -> OpenVINOSession:
+    def open(self, model: Path, *, outputs: tuple[str, ...], threads: int, precision: str = "fp32") -> OpenVINOSession:
+        """Load a graph.
+
+        Args:
+            model: An ONNX file, or one that NNCF quantised.
+            outputs: The outputs that are wanted.
+            threads: CPU threads to use.
+            precision: fp32, bf16 or fp16: what its floats may be computed in. A wish: `OpenVINOSession.precision` says
+                what came of it.
+
+        Raises:
+            InputError: When the file is no graph that OpenVINO takes.
+        """
         ov = _import()
         core = ov.Core()
         try:
@@ -51,7 +73,7 @@ class OpenVINORuntime:
             if missing:
                 raise InputError(f"expected an output {missing[0]!r}, got {sorted(found)}", where=str(model))
             graph = ov.Model([found[name] for name in outputs], graph.get_parameters(), graph.get_friendly_name())
-            return OpenVINOSession(core, graph, outputs, threads=threads)
+            return OpenVINOSession(core, graph, outputs, threads=threads, hint=_HINTS[precision])
         except RuntimeError as error:
             raise InputError(f"OpenVINO cannot read the graph: {error}", where=str(model)) from error
 
@@ -59,8 +81,9 @@ class OpenVINORuntime:
 class OpenVINOSession:
     """A compiled graph with one stream a thread."""
 
-    def __init__(self, core: Any, graph: Any, outputs: tuple[str, ...], *, threads: int) -> None:
+    def __init__(self, core: Any, graph: Any, outputs: tuple[str, ...], *, threads: int, hint: str = "f32") -> None:
         self.outputs = outputs
+        self._hint = hint
         self._side = int(graph.inputs[0].get_partial_shape()[1].get_length())
         self._core = core
         self._graph = graph
@@ -74,10 +97,24 @@ class OpenVINOSession:
             "PERFORMANCE_HINT": hint,
             "INFERENCE_NUM_THREADS": self._threads,
             "NUM_STREAMS": streams,
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": self._hint,
             "ENABLE_CPU_PINNING": False,
         }
         return self._core.compile_model(self._graph, "CPU", config)
+
+    @property
+    def precision(self) -> str:
+        """What is really computed in: int8 when most products are, else what the plugin made of the wish."""
+        check_open(self._compiled)
+        products = [
+            op.get_rt_info()["runtimePrecision"].astype(str)
+            for op in self._compiled.get_runtime_model().get_ops()
+            if op.get_rt_info()["layerType"].astype(str) in ("Convolution", "FullyConnected", "MatMul")
+        ]
+        if 2 * sum(kind in _WHOLE for kind in products) > len(products):
+            return "int8"
+        used = str(self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
+        return _NAMES.get(used, used)
 
     def run(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
         import numpy as np

@@ -34,14 +34,29 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One label with its calibrated score in 0..1."""
+    """One label with its score in 0..1.
+
+    Attributes:
+        label: What is seen.
+        score: Calibrated, where a model of ours says it; raw, where a model that somebody brought says it.
+        box: Where, for tasks that look for things: x1, y1, x2, y2 in pixels of the source.
+    """
 
     label: str
     score: float
+    box: tuple[float, float, float, float] | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.score <= 1.0:
             raise ValueError(f"expected a score in 0..1, got {self.score}")
+        if self.box is not None and not (0 <= self.box[0] < self.box[2] and 0 <= self.box[1] < self.box[3]):
+            raise ValueError(f"expected a box x1, y1, x2, y2 with 0 <= x1 < x2 and 0 <= y1 < y2, got {self.box}")
+
+    def to_json(self) -> dict[str, Any]:
+        row: dict[str, Any] = {"label": self.label, "score": self.score}
+        if self.box is not None:
+            row["box"] = list(self.box)
+        return row
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,8 @@ class Observation:
     Attributes:
         source, frame, time: The reading's.
         predictions: Labels by falling score. `classify`: all labels, the first is the answer; `multilabel`: all
-            labels, those at or over their threshold are in `accepted`; `anomaly`: the two labels.
+            labels, those at or over their threshold are in `accepted`; `anomaly`: the two labels; `detect`: one entry a
+            thing that is seen, each with its box.
         accepted: The labels that the model stands for, at its operating point.
         unsure: True inside the band where a person should look.
         bundle: Digest of the bundle.
@@ -72,7 +88,7 @@ class Observation:
             "source": self.source,
             "frame": self.frame,
             "time": self.time,
-            "predictions": [{"label": p.label, "score": p.score} for p in self.predictions],
+            "predictions": [prediction.to_json() for prediction in self.predictions],
             "accepted": list(self.accepted),
             "unsure": self.unsure,
             "bundle": self.bundle,

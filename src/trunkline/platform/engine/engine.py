@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from trunkline.algorithms.trunks import Trunk
+    from trunkline.compute.chips.base import Way
     from trunkline.core.settings import Settings
+
+    _Place = tuple[str, Way | None]
 
 
 class Engine:
@@ -38,29 +41,31 @@ class Engine:
     ) -> None:
         self.settings = settings
         self._wait, self._most, self._watch = wait, queue, watch
-        self._lanes: dict[str, Lane] = {}
-        self._where: dict[str, str] = {}
+        self._lanes: dict[_Place, Lane] = {}
+        self._where: dict[str, _Place] = {}
         self._lock = threading.Lock()
 
-    def put(self, models: Mapping[str, Model], trunk: Trunk) -> None:
+    def put(self, models: Mapping[str, Model], trunk: Trunk, way: Way | None = None) -> None:
         """Add models on one trunk, or swap those of the same key; requests that came before keep the models they met.
 
         Args:
             models: Key -> model.
             trunk: Their trunk; opened when it is the first time.
+            way: Runtime and precision to run it in (`precision.way_for`); None: float32. Each is a lane of its own.
 
         Raises:
             ValueError: When a model is of another trunk.
         """
         digest = trunk.card.digest
+        place = (digest, way)
         with self._lock:
-            lane = self._lanes.get(digest)
+            lane = self._lanes.get(place)
             fleet = (lane.fleet if lane else Fleet(digest, folder=self.settings.home / "engine")).changed(models)
             if lane is None:
-                lane = self._lanes[digest] = Lane(trunk, self.settings, self._wait, self._most, self._watch)
+                lane = self._lanes[place] = Lane(trunk, self.settings, self._wait, self._most, self._watch, way)
             lane.fleet = fleet
-            moved = {key: self._where[key] for key in models if self._where.get(key, digest) != digest}
-            self._where.update(dict.fromkeys(models, digest))
+            moved = {key: self._where[key] for key in models if self._where.get(key, place) != place}
+            self._where.update(dict.fromkeys(models, place))
             closed = self._drop(moved)
         for other in closed:
             other.close()
@@ -79,16 +84,16 @@ class Engine:
         for lane in closed:
             lane.close()
 
-    def _drop(self, places: Mapping[str, str]) -> list[Lane]:
+    def _drop(self, places: Mapping[str, _Place]) -> list[Lane]:
         closed = []
-        for digest in set(places.values()):
-            lane = self._lanes[digest]
-            lane.fleet = lane.fleet.changed({}, without=[key for key, place in places.items() if place == digest])
+        for left in set(places.values()):
+            lane = self._lanes[left]
+            lane.fleet = lane.fleet.changed({}, without=[key for key, place in places.items() if place == left])
             if not lane.fleet:
-                closed.append(self._lanes.pop(digest))
+                closed.append(self._lanes.pop(left))
         return closed
 
-    def _place(self, key: str) -> str:
+    def _place(self, key: str) -> _Place:
         try:
             return self._where[key]
         except KeyError:
@@ -114,10 +119,10 @@ class Engine:
         from trunkline.algorithms.trunks import preprocess
 
         with self._lock:
-            digests = {self._place(key) for key in keys}
-            if len(digests) != 1:
-                raise ValueError(f"expected models on one trunk, got {len(digests)}")
-            lane = self._lanes[digests.pop()]
+            places = {self._place(key) for key in keys}
+            if len(places) != 1:
+                raise ValueError(f"expected models on one trunk in one precision, got {len(places)}")
+            lane = self._lanes[places.pop()]
             fleet = lane.fleet
         pixels = preprocess(image, lane.trunk.card)  # in the caller's thread
         return lane.add(Request(pixels, tuple(keys), fleet))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from trunkline.algorithms.heads.base import Scores
     from trunkline.algorithms.trunks import Trunk, TrunkSession
+    from trunkline.compute.chips.base import Way
     from trunkline.core.settings import Settings
     from trunkline.core.types.features import FeatureTable
 
@@ -103,13 +104,17 @@ class Lane:
         wait: Seconds that an image waits for others while the trunk is free.
         most: Images that may wait.
         watch: Told of each run of the trunk: images and seconds.
+        way: Runtime and precision of the trunk; None: as features are made.
 
     Attributes:
         fleet: The models that requests are made with; whoever changes them puts another fleet here.
     """
 
-    def __init__(self, trunk: Trunk, settings: Settings, wait: float, most: int, watch: Watch) -> None:
+    def __init__(
+        self, trunk: Trunk, settings: Settings, wait: float, most: int, watch: Watch, way: Way | None = None
+    ) -> None:
         self.trunk = trunk
+        self._way = way
         self.fleet = Fleet(trunk.card.digest)
         self._settings, self._wait, self._most, self._watch = settings, wait, most, watch
         self._size = max(TOGETHER, settings.batch * settings.threads)
@@ -192,7 +197,7 @@ class Lane:
         from trunkline.algorithms.trunks import open_trunk
 
         if dense not in self._sessions:
-            self._sessions[dense] = open_trunk(self.trunk, self._settings, dense=dense)
+            self._sessions[dense] = open_trunk(self.trunk, self._settings, dense=dense, way=self._way)
         return self._sessions[dense]
 
     def _run_heads(self) -> None:

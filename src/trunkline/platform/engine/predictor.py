@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from trunkline.algorithms.heads.base import Scores
     from trunkline.algorithms.trunks import Trunk, TrunkSession
+    from trunkline.compute.chips.base import Way
     from trunkline.core.settings import Settings
 
 TOGETHER = 16
@@ -31,10 +32,17 @@ class Predictor:
         trunk: That trunk.
         settings: Threads, batch size, runtime.
         session: The trunk, open, when the caller has it; it stays the caller's. Opened here when not given.
+        way: Runtime and precision to open it in; None: as features are made.
     """
 
     def __init__(
-        self, models: Sequence[Model], trunk: Trunk, settings: Settings, *, session: TrunkSession | None = None
+        self,
+        models: Sequence[Model],
+        trunk: Trunk,
+        settings: Settings,
+        *,
+        session: TrunkSession | None = None,
+        way: Way | None = None,
     ) -> None:
         from trunkline.algorithms.trunks import open_trunk
 
@@ -45,7 +53,12 @@ class Predictor:
         self.settings = settings
         self.dense = bool(self._fleet.dense)
         self._own = session is None
-        self._session: TrunkSession = session or open_trunk(trunk, settings, dense=self.dense)
+        self._session: TrunkSession = session or open_trunk(trunk, settings, dense=self.dense, way=way)
+
+    @property
+    def precision(self) -> str:
+        """What the trunk really computes in."""
+        return self._session.precision
 
     def predict(self, readings: Iterable[Reading]) -> Iterator[Observation]:
         """Observations in the order of the readings, for each reading one a model, in the order of the models."""

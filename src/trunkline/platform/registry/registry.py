@@ -120,7 +120,7 @@ class Registry:
     def show(self, ref: str) -> dict[str, Any]:
         """One version, or one bundle file: figures, gates, digests, signer, and its model's history."""
         path, version = self._look(ref)
-        bundle = self._open(path, version)
+        bundle = self.open(path, version)
         metrics = {**bundle.manifest.metrics, **self._metrics(version)}  # MLflow has no word for "not measured"
         override = bundle.manifest.override  # sealed anew, the report is still on what was measured
         report = self.home / "reports" / f"{override.bundle if override else bundle.digest}.html"
@@ -131,7 +131,7 @@ class Registry:
         sides = []
         for ref in (first, second):
             path, version = self._look(ref)
-            bundle = self._open(path, version)
+            bundle = self.open(path, version)
             sides.append((version.ref if version else ref, bundle, self._metrics(version) or bundle.manifest.metrics))
         return views.comparison(*sides)
 
@@ -156,7 +156,7 @@ class Registry:
             BundleError: When the file does not hold what was registered.
         """
         path, version = self._look(ref)
-        self._open(path, version)
+        self.open(path, version)
         return path
 
     def open_many(self, ref: str) -> Iterator[Bundle]:
@@ -169,10 +169,15 @@ class Registry:
             BundleError: When a file does not hold what was registered.
         """
         trusted = trusted_keys(self.home)
-        for path, version in self._look_many(ref):
-            yield self._open(path, version, trusted)
+        for path, version in self.look(ref):
+            yield self.open(path, version, trusted)
 
-    def _look_many(self, ref: str) -> list[tuple[Path, ModelVersion | None]]:
+    def look(self, ref: str) -> list[tuple[Path, ModelVersion | None]]:
+        """As `open_many`, unopened: files, each with the version that it is of; None for a file named by itself.
+
+        Raises:
+            NotFoundError: When nothing matches.
+        """
         reference = Reference.parse(ref)
         if file_of(ref) is not None or not reference.many:
             return [self._look(ref)]
@@ -186,6 +191,15 @@ class Registry:
         if not found:
             raise NotFoundError("model", ref, names)
         return [(version.path, version) for version in found]
+
+    def open(self, path: Path, version: ModelVersion | None, trusted: Collection[str] | None = None) -> Bundle:
+        """Read a bundle; `version` is what it must be, None for a file that is looked at by itself.
+
+        Raises:
+            BundleError: When the file does not hold what was registered.
+        """
+        trusted = trusted_keys(self.home) if trusted is None else trusted
+        return bundles.read(path, trusted=trusted) if version is None else self._shelf.open(version, trusted)
 
     def lost(self) -> StorageError | None:
         """What to tell somebody whose MLflow file was removed while the audit log names champions."""
@@ -231,7 +245,7 @@ class Registry:
         check_words(who, why)
         version = self.find(ref)
         path = version.path
-        status = self._open(path, version).status  # signed; the tag in MLflow can be edited
+        status = self.open(path, version).status  # signed; the tag in MLflow can be edited
         self._allow("" if override else status, alias, version.ref)
         with self._writing():
             action = "promote"
@@ -296,11 +310,6 @@ class Registry:
         except NotFoundError as error:
             raise self.lost() or error from None
         return version.path, version
-
-    def _open(self, path: Path, version: ModelVersion | None, trusted: Collection[str] | None = None) -> Bundle:
-        """Read a bundle; `version` is what it must be, None for a file that is looked at by itself."""
-        trusted = trusted_keys(self.home) if trusted is None else trusted
-        return bundles.read(path, trusted=trusted) if version is None else self._shelf.open(version, trusted)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

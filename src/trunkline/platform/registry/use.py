@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from trunkline.core.errors import BundleError, InputError
 from trunkline.platform.engine.fleet import Model
@@ -11,8 +12,6 @@ from trunkline.platform.engine.predictor import TOGETHER, Predictor
 from trunkline.platform.registry.registry import Registry
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from trunkline.algorithms.trunks import Trunk, TrunkCard
     from trunkline.core.settings import Settings
     from trunkline.core.types.bundle import Bundle
@@ -22,11 +21,39 @@ _MOST_PIXELS = 64_000_000
 """Pixels of one batch of pictures, 192 MB; a larger picture is a batch of its own."""
 
 
-def predictors(ref: str, settings: Settings, *, warn: Callable[[str], None]) -> list[Predictor]:
-    """The models that a bundle file or a reference stands for, one predictor a trunk.
+class Named(Protocol):
+    """A model, as far as its answers need it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+
+class Answers(Protocol):
+    """Models that answer together: those on one trunk, or one that somebody brought.
+
+    Attributes:
+        settings: Threads, batch size, runtime.
+    """
+
+    settings: Settings
+
+    @property
+    def models(self) -> Sequence[Named]:
+        """The models, in the order of their answers."""
+
+    def predict(self, readings: Iterable[Reading]) -> Iterator[Observation]:
+        """Observations in the order of the readings, for each reading one a model."""
+
+    def close(self) -> None:
+        """Free what was opened."""
+
+
+def predictors(ref: str, settings: Settings, *, warn: Callable[[str], None]) -> Sequence[Answers]:
+    """The models that a bundle file, a reference or a model that somebody brings stands for, one predictor a trunk.
 
     Args:
-        ref: A bundle file, or NAME[@VERSION|@ALIAS]; NAME may hold `*` and `?`.
+        ref: A bundle file, or NAME[@VERSION|@ALIAS]; NAME may hold `*` and `?`. Or a TFLite file, or its card.
         settings: The home, threads, batch size, runtime.
         warn: Told of each model whose gate failed or whose signer is not known, and before a trunk is made ready.
 
@@ -36,7 +63,12 @@ def predictors(ref: str, settings: Settings, *, warn: Callable[[str], None]) -> 
     Raises:
         NotFoundError: When nothing matches, with near names.
         BundleError: When a bundle was changed, its trunk is not on this machine, or its head does not fit the trunk.
+        InputError: When a model that somebody brings lacks its card, or is not what its card says.
     """
+    from trunkline.platform.engine.brought_card import is_brought
+
+    if is_brought(ref):
+        return [_brought(ref, settings, warn)]
     models: dict[str, list[Model]] = {}
     trunks: dict[str, Trunk] = {}
     for bundle in Registry(settings).open_many(ref):
@@ -48,10 +80,29 @@ def predictors(ref: str, settings: Settings, *, warn: Callable[[str], None]) -> 
         else:
             trunks[digest] = trunk_of(bundle, settings.home, say=warn)
         models.setdefault(digest, []).append(Model(bundle.digest, bundle.head, bundle.name))
-    return [Predictor(same, trunks[digest], settings) for digest, same in models.items()]
+    return [_predictor(same, trunks[digest], settings, warn) for digest, same in models.items()]
 
 
-def observe(opened: Sequence[Predictor], readings: Iterable[Reading]) -> Iterator[tuple[Model, Observation]]:
+def _predictor(models: Sequence[Model], trunk: Trunk, settings: Settings, warn: Callable[[str], None]) -> Predictor:
+    """In the runtime and precision that were chosen for all of the models, or that the settings name."""
+    from trunkline.platform.engine.precision import way_for
+
+    way = way_for(trunk, [model.bundle for model in models], settings, say=warn)
+    predictor = Predictor(models, trunk, settings, way=way)
+    if way is not None and predictor.precision != way.precision:
+        warn(f"{trunk.card.name}: this chip has no unit for {way.precision}, it runs in {predictor.precision}")
+    return predictor
+
+
+def _brought(ref: str, settings: Settings, warn: Callable[[str], None]) -> Answers:
+    from trunkline.platform.engine.brought import BroughtPredictor
+
+    predictor = BroughtPredictor(Path(ref), settings)
+    warn(predictor.models[0].warning)
+    return predictor
+
+
+def observe(opened: Sequence[Answers], readings: Iterable[Reading]) -> Iterator[tuple[Named, Observation]]:
     """What every model says of every reading, each reading taken once: reading by reading, models by name.
 
     Holds one batch of pictures at a time.

@@ -47,7 +47,7 @@ def test_k_centres_cover() -> None:
 
 def test_resize_keeps_a_ramp() -> None:
     ramp = np.arange(4, dtype=np.float32)[None, None, None].repeat(4, axis=2)
-    got = patches._resize(ramp, 8, 8)[0, 0, 3]
+    got = patches.resize(ramp, 8, 8)[0, 0, 3]
     assert np.allclose(got, [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3])
 
 

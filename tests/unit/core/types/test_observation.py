@@ -36,6 +36,27 @@ def test_a_score_outside_0_to_1_is_refused(score: float) -> None:
 
 
 @pytest.mark.parametrize(
+    "box",
+    [(4.0, 0.0, 4.0, 9.0), (0.0, 9.0, 4.0, 0.0), (-1.0, 0.0, 4.0, 9.0), (0.0, -1.0, 4.0, 9.0),
+     (0.0, 0.0, math.nan, 9.0)],
+)  # fmt: skip
+def test_a_box_without_an_inside_is_refused(box: tuple[float, float, float, float]) -> None:
+    with pytest.raises(ValueError, match=r"expected a box x1, y1, x2, y2 .*, got "):
+        Prediction("a", 0.5, box)
+
+
+@pytest.mark.parametrize(
+    ("made", "row"),
+    [
+        (Prediction("a", 0.5), {"label": "a", "score": 0.5}),
+        (Prediction("a", 0.5, (0.0, 1.5, 4.0, 9.0)), {"label": "a", "score": 0.5, "box": [0.0, 1.5, 4.0, 9.0]}),
+    ],
+)
+def test_json_of_a_prediction(made: Prediction, row: dict[str, Any]) -> None:
+    assert made.to_json() == row
+
+
+@pytest.mark.parametrize(
     ("anomaly_score", "more"), [(None, {}), (0.0, {"anomaly_score": 0.0}), (3.5, {"anomaly_score": 3.5})]
 )
 def test_json_of_an_observation(anomaly_score: float | None, more: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""Models for elsewhere: one stand-alone graph, and what is made of it."""
