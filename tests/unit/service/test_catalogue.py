@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,13 @@ import pytest
 from PIL import Image
 
 from tests.unit.service.conftest import PLAIN, sealed
+from trunkline.algorithms.trunks import Trunk
+from trunkline.compute.chips.base import Way
 from trunkline.core.errors import BundleError, InputError, NotFoundError
 from trunkline.core.settings import Settings
 from trunkline.platform.engine.engine import Engine
 from trunkline.platform.registry.registry import Registry
+from trunkline.service import catalogue as module
 from trunkline.service.catalogue import Catalogue
 
 Make = Callable[..., Catalogue]
@@ -199,3 +202,16 @@ def test_warnings_of_models_are_said(make: Make, stocked: Path, said: list[str],
     path.write_bytes(sealed(stocked, "glass", 9, verdict="failed"))
     make(str(path))
     assert said == ["glass: this model failed its gate (accuracy)"]
+
+
+def test_models_run_in_the_way_that_was_chosen_for_them(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[set[str]] = []
+
+    def chosen(trunk: Trunk, bundles: Collection[str], settings: Settings, *, say: Callable[[str], None]) -> Way:
+        asked.append(set(bundles))
+        return Way("onnxruntime")
+
+    monkeypatch.setattr(module, "way_for", chosen)
+    catalogue = make()
+    assert asked == [{one.digest for versions in catalogue.table.values() for one in versions}]
+    assert {way for _, way in catalogue.engine._lanes} == {Way("onnxruntime")}

@@ -97,7 +97,7 @@ def quantise(model: Path, images: np.ndarray, scratch: Path) -> bytes:
 def folded(model: Path, scratch: Path) -> bytes:
     """A graph as ONNX Runtime's own simplification leaves it: constants computed, padding part of its convolution.
 
-    A padding between a convolution and the number that its input is divided by would keep it from running in INT8.
+    PyTorch's exporter writes paddings as arithmetic on shapes: of 486 nodes of the default trunk 118 are left.
     """
     import onnx
 
