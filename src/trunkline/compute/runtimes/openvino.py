@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _TELEMETRY = "openvino_telemetry"
 _PART = 2
-"""Images of a batch that go through a stream at once. Of 1, 2, 4 and 8 the least CPU time an image (11.6, 11.2, 11.8 and
-12.1 ms; efficientnet-lite0, 0.5 MB of L2 a core)."""
+"""Images of a batch that go through a stream at once. Of 1, 2, 4 and 8 the least CPU time an image (11.6, 11.2, 11.8
+and 12.1 ms; efficientnet-lite0, 0.5 MB of L2 a core)."""
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _NAMES = {"float32": "fp32", "f32": "fp32", "bfloat16": "bf16", "bf16": "bf16", "float16": "fp16", "f16": "fp16"}
 _WHOLE = ("i8", "u8", "int8", "uint8")
