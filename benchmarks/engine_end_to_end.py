@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -61,7 +62,7 @@ def run(quick: bool) -> Result:
                 f">= {ASKED:.0%} of the bare graph", ratio >= ASKED, reference, ratio,
             )
         ],
-        method=f"{count} NEU-DET files (416 x 416, JPEG), their bytes in memory, decoded by {THREADS} callers, asked "
+        method=f"{count} NEU-DET files (416 x 416, JPEG), their bytes in memory, decoded by the engine, asked "
         f"of {heads:,} six-class heads in one engine, at most {UNDER_WAY} images under way; {THREADS} threads; {pairs} "
         "pairs in alternating order, the ratio is the median of the pairs' ratios",
         detail={"ratio_lowest": round(min(ratios), 3), "ratio_highest": round(max(ratios), 3)},
@@ -72,18 +73,13 @@ def answered(engine: Any, data: Sequence[bytes], keys: Sequence[str], settings: 
     """The answers on all images, in their order."""
     from trunkline.core.images import decode
 
-    def ask(image: bytes) -> Future[Any]:
-        future: Future[Any] = engine.ask(decode(image, max_pixels=settings.max_pixels), keys)
-        return future
-
     answers: list[Any] = []
-    under_way: deque[Future[Future[Any]]] = deque()
-    with ThreadPoolExecutor(THREADS) as callers:
-        for image in data:
-            under_way.append(callers.submit(ask, image))
-            if len(under_way) >= UNDER_WAY:
-                answers.append(under_way.popleft().result().result())
-        answers += [future.result().result() for future in under_way]
+    under_way: deque[Future[Any]] = deque()
+    for image in data:
+        under_way.append(engine.ask(partial(decode, image, max_pixels=settings.max_pixels), keys))
+        if len(under_way) >= UNDER_WAY:
+            answers.append(under_way.popleft().result())
+    answers += [future.result() for future in under_way]
     return answers
 
 

@@ -1,4 +1,4 @@
-"""From a request's bytes to answers: read and decoded in a few threads, batched by the engine, never without bound."""
+"""From a request's bytes to answers: large ones are read in a few threads, the engine decodes and answers images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from trunkline.service.served import Served
 
 _SMALL = 4_096
-"""Scores of an answer that is made on the event loop; a larger one would hold up other requests."""
+"""Bytes of JSON that are read, and scores of an answer that is made, on the event loop; more would hold up others."""
+_COPIED = 1 << 20
+"""Bytes of a body of which parts are copied there."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Asker:
         self.engine = engine
         self.limits = limits
         self.max_pixels = settings.max_pixels
-        self.pool = ThreadPoolExecutor(settings.threads, "decode")
+        self.pool = ThreadPoolExecutor(settings.threads, "large")
         self._waiting = 0
         self._lock = threading.Lock()
 
@@ -63,7 +65,10 @@ class Asker:
     def ask(self, served: Served, body: bytearray, header_length: str | None) -> Job:
         """Begin to answer a request; the caller holds the lease on the model until the job has ended."""
         job = Job(self, served, asyncio.get_running_loop())
-        self.pool.submit(job.begin, body, header_length)
+        if len(body) <= _COPIED and (_digits(header_length) or len(body)) <= _SMALL:
+            job.begin(body, header_length)
+        else:
+            self.pool.submit(job.begin, body, header_length)
         return job
 
     def reserve(self, images: int) -> None:
@@ -108,7 +113,7 @@ class Job:
         self._request: InferRequest | None = None
 
     def begin(self, body: bytearray, header_length: str | None) -> None:
-        """Read the request and set to work on its images; in a thread of the pool."""
+        """Read the request and hand its images to the engine; in a thread of the pool, or on the event loop."""
         try:
             if self._over:
                 return self._tell(self._end)
@@ -120,9 +125,9 @@ class Job:
             return self._tell(self._end)
         self._request, self._left = request, len(request.pictures)
         self._futures = [None] * self._left
-        for number in range(1, len(request.pictures)):
-            self._asker.pool.submit(self._one, number)
-        return self._one(0)
+        for number in range(len(request.pictures)):
+            self._one(number)
+        return None
 
     def cancel(self) -> None:
         """Nobody waits for the answer any more."""
@@ -133,12 +138,11 @@ class Job:
             future.cancel()
 
     def _one(self, number: int) -> None:
-        """Decode one image and hand it to the engine."""
+        """Hand one image to the engine."""
         try:
             if self._over or self._request is None:
                 return self._done()
-            image = self._image(self._request.pictures[number], number, len(self._futures))
-            future = self._asker.engine.ask(image, [self._served.digest])
+            future = self._asker.engine.ask(partial(self._wanted, number), [self._served.digest])
         except BaseException as error:  # as above  # noqa: BLE001
             self._fail(error)
             return self._done()
@@ -148,6 +152,20 @@ class Job:
         if over:
             future.cancel()
         return future.add_done_callback(self._answered)
+
+    def _wanted(self, number: int) -> Image.Image:
+        """An image, decoded in a thread of the engine.
+
+        Raises:
+            CancelledError: When nobody waits for the answer any more.
+            DataError: When it cannot be read.
+        """
+        request = self._request
+        if not self._over and request is not None:
+            image = self._image(request.pictures[number], number, len(request.pictures))
+            if not self._over:
+                return image
+        raise CancelledError
 
     def _image(self, picture: bytes | np.ndarray, number: int, count: int) -> Image.Image:
         """An image as RGB.
@@ -185,27 +203,27 @@ class Job:
             last = not self._left
         if not last:
             return
-        if not self._over:
-            answers = [future.result() for future in self._futures if future is not None]
-            self._tell(partial(self._finish, answers))
-        self._tell(self._end)
+        if self._over:
+            self._request = None  # its place is free now; the engine's queue may hold on to this job for a while
+            self._tell(self._end)
+        else:
+            self._tell(partial(self._finish, [future.result() for future in self._futures if future is not None]))
 
     def _finish(self, answers: Sequence[Answer]) -> None:
         """Make the answer, on the event loop; a large one in the pool."""
+        self._end()
         if self.reply.done() or self._request is None:
             return
         if len(answers) * len(self._served.labels) <= _SMALL:
-            self._encode(answers)
+            _settle(self.reply, self._result(answers))
         else:
-            self._asker.pool.submit(self._encode, answers)
+            self._asker.pool.submit(lambda: self._tell(partial(_settle, self.reply, self._result(answers))))
 
-    def _encode(self, answers: Sequence[Answer]) -> None:
-        result: Reply | BaseException
+    def _result(self, answers: Sequence[Answer]) -> Reply | BaseException:
         try:
-            result = self._encoded(answers)
+            return self._encoded(answers)
         except BaseException as error:  # as above  # noqa: BLE001
-            result = error
-        self._tell(partial(_settle, self.reply, result))
+            return error
 
     def _encoded(self, answers: Sequence[Answer]) -> Reply:
         request, key = self._request, self._served.digest
@@ -228,6 +246,10 @@ class Job:
     def _tell(self, what: Callable[[], Any]) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits
             self._loop.call_soon_threadsafe(what)
+
+
+def _digits(text: str | None) -> int:
+    return int(text) if text and len(text) < 10 and text.isdecimal() and text.isascii() else 0
 
 
 def _settle(future: asyncio.Future[Reply], result: Reply | BaseException) -> None:

@@ -43,11 +43,25 @@ class TrunkSession:
         """The library that runs it."""
         return self.way.runtime
 
-    def embed(self, images: Sequence[np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Features of n pictures, each uint8 of shape (size, size, 3)."""
+    @property
+    def streams(self) -> int:
+        """Callers that can have a stream of it for themselves at once."""
+        return self.session.streams
+
+    def embed(self, images: Sequence[np.ndarray], *, whole: bool = True) -> Mapping[str, np.ndarray]:
+        """Features of n pictures, each uint8 of shape (size, size, 3).
+
+        Args:
+            images: The pictures.
+            whole: Use all streams; else one, which several threads may do at the same time.
+        """
         import numpy as np
 
-        return self.session.run(np.ascontiguousarray(np.stack(images)))
+        batch = np.ascontiguousarray(np.stack(images))
+        if whole:
+            return self.session.run(batch)
+        (out,) = self.session.stream([batch])
+        return out
 
     def stream(self, batches: Iterable[np.ndarray]) -> Generator[Mapping[str, np.ndarray], None, None]:
         """Features of batches of shape (n, size, size, 3), several under way, in order."""

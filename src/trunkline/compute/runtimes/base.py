@@ -20,9 +20,12 @@ class Session(Protocol):
 
     Attributes:
         outputs: Names of the outputs that it computes.
+        streams: Batches that run side by side. Where there are several, so many threads may each run a stream of one
+            batch at the same time.
     """
 
     outputs: tuple[str, ...]
+    streams: int
 
     def run(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
         """Run one batch.

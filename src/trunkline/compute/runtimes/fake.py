@@ -33,6 +33,7 @@ class FakeSession:
 
     def __init__(self, outputs: tuple[str, ...]) -> None:
         self.outputs = outputs
+        self.streams = 1
         self._graph: str | None = "open"
 
     def run(self, images: np.ndarray) -> Mapping[str, np.ndarray]:

@@ -205,6 +205,7 @@ class LiteRTSession:
 
     def __init__(self, process: _Process, facts: Facts, outputs: tuple[str, ...]) -> None:
         self.outputs = outputs
+        self.streams = 1
         self.facts = facts
         self._places = [facts.outputs.index(name) for name in outputs]
         self._process: _Process | None = process

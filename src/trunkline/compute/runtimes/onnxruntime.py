@@ -108,6 +108,7 @@ class ONNXSession:
 
     def __init__(self, session: Any, outputs: tuple[str, ...]) -> None:
         self.outputs = outputs
+        self.streams = 1
         self._session = session
         self._side = int(session.get_inputs()[0].shape[1])
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="onnxruntime")

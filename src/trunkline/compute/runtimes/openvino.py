@@ -90,7 +90,7 @@ class OpenVINOSession:
         self._side = int(graph.inputs[0].get_partial_shape()[1].get_length())
         self._core = core
         self._graph = graph
-        self._threads = threads
+        self._threads = self.streams = threads
         self._compiled = self._compile("THROUGHPUT", streams=threads)
         self._idle: list[Any] = []
         self._single: Any = None
@@ -145,7 +145,7 @@ class OpenVINOSession:
         try:
             for batch in batches:
                 check_batch(batch, self._side)
-                request = self._idle.pop() if self._idle else self._compiled.create_infer_request()
+                request = self._request()
                 request.start_async({0: batch})
                 waiting.append(request)
                 if len(waiting) > self._threads:  # one more than run at once, so that no stream waits for the caller
@@ -159,6 +159,12 @@ class OpenVINOSession:
                 with contextlib.suppress(RuntimeError):  # it says that it was cancelled
                     request.wait()
             self._idle.extend(waiting)
+
+    def _request(self) -> Any:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._compiled.create_infer_request()
 
     def _finish(self, waiting: deque[Any]) -> dict[str, np.ndarray]:
         request = waiting.popleft()

@@ -7,9 +7,10 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -237,26 +238,24 @@ def _answers(engine: Any, files: Sequence[bytes], keys: Sequence[str], settings:
     """Ask about all pictures, as many under way as keep trunk and callers busy, and look at every answer's first."""
 
     def ask(data: bytes) -> Future[Any]:
-        picture = decode(data, max_pixels=settings.max_pixels)
         while True:
             try:
-                future: Future[Any] = engine.ask(picture, keys)
+                future: Future[Any] = engine.ask(partial(decode, data, max_pixels=settings.max_pixels), keys)
                 return future
             except BusyError:  # the queue is full: this is load, not a fault
                 time.sleep(0.005)
 
-    under_way: deque[Future[Future[Any]]] = deque()
-    with ThreadPoolExecutor(settings.threads, thread_name_prefix="ask") as callers:
-        for data in files:
-            under_way.append(callers.submit(ask, data))
-            if len(under_way) > 2 * TOGETHER:
-                _look(under_way.popleft(), keys)
-        while under_way:
+    under_way: deque[Future[Any]] = deque()
+    for data in files:
+        under_way.append(ask(data))
+        if len(under_way) > 2 * TOGETHER:
             _look(under_way.popleft(), keys)
+    while under_way:
+        _look(under_way.popleft(), keys)
 
 
-def _look(asked: Future[Future[Any]], keys: Sequence[str]) -> None:
-    _ = asked.result().result().scores[keys[0]].probabilities
+def _look(asked: Future[Any], keys: Sequence[str]) -> None:
+    _ = asked.result().scores[keys[0]].probabilities
 
 
 def resident_mb() -> float:

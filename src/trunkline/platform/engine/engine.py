@@ -8,7 +8,7 @@ swapped or removed before its turn.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
@@ -105,11 +105,12 @@ class Engine:
         with self._lock:
             return {key: model for lane in self._lanes.values() for key, model in lane.fleet.items()}
 
-    def ask(self, image: Image.Image, keys: Sequence[str]) -> Future[Answer]:
+    def ask(self, image: Image.Image | Callable[[], Image.Image], keys: Sequence[str]) -> Future[Answer]:
         """Ask models on one trunk about an image, without waiting.
 
         Args:
-            image: RGB.
+            image: RGB, or what gives it, which is called in a thread of the engine when the image's turn has come; an
+                error that it raises is the answer's.
             keys: The models; they must share a trunk.
 
         Raises:
@@ -124,8 +125,11 @@ class Engine:
                 raise ValueError(f"expected models on one trunk in one precision, got {len(places)}")
             lane = self._lanes[places.pop()]
             fleet = lane.fleet
-        pixels = preprocess(image, lane.trunk.card)  # in the caller's thread
-        return lane.add(Request(pixels, tuple(keys), fleet))
+        card = lane.trunk.card
+        if callable(image):
+            return lane.add(Request(lambda: preprocess(image(), card), tuple(keys), fleet))
+        pixels = preprocess(image, card)  # in the caller's thread
+        return lane.add(Request(lambda: pixels, tuple(keys), fleet))
 
     def close(self) -> None:
         """Answer what waits, then release all trunks."""

@@ -104,7 +104,9 @@ class Predictor:
             self._session.close()
 
 
-def features_of(session: TrunkSession, trunk: Trunk, inputs: Sequence[np.ndarray]) -> FeatureTable:
+def features_of(
+    session: TrunkSession, trunk: Trunk, inputs: Sequence[np.ndarray], *, whole: bool = True
+) -> FeatureTable:
     """Features of preprocessed pictures, each of shape (size, size, 3) uint8.
 
     Bit by bit those that the feature cache keeps of the same pictures: heads answer as they were measured.
@@ -113,10 +115,11 @@ def features_of(session: TrunkSession, trunk: Trunk, inputs: Sequence[np.ndarray
         session: The trunk, open.
         trunk: The trunk.
         inputs: One picture or more.
+        whole: Use all that the session has; else one of its streams.
     """
     import numpy as np
 
-    out = session.embed(inputs)
+    out = session.embed(inputs, whole=whole)
     dense = {name: halved(maps).astype(np.float32) for name, maps in out.items() if name != "pooled"}
     return FeatureTable(tuple("" for _ in inputs), out["pooled"], trunk.card.digest, dense)
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.conftest import Pictures
 from trunkline.algorithms.trunks import Trunk
-from trunkline.core.errors import BusyError, NotFoundError
+from trunkline.core.errors import BusyError, DataError, NotFoundError
 from trunkline.core.settings import Settings
 from trunkline.core.types.head import TrainedHead
 from trunkline.core.types.observation import Reading
@@ -95,9 +95,9 @@ def test_callers_are_batched(
     sizes: list[int] = []
     genuine = module.features_of
 
-    def counting(session: object, trunk: Trunk, inputs: list[np.ndarray]) -> object:
+    def counting(session: object, trunk: Trunk, inputs: list[np.ndarray], **options: bool) -> object:
         sizes.append(len(inputs))
-        return genuine(session, trunk, inputs)  # type: ignore[arg-type]
+        return genuine(session, trunk, inputs, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "features_of", counting)
     monkeypatch.setattr(module, "TOGETHER", 4)
@@ -176,10 +176,24 @@ def test_one_fault_is_told_to_its_batch_and_the_next_is_answered(
 ) -> None:
     engine.put({"m": make(0)}, trunk)
     with monkeypatch.context() as patch:
-        patch.setattr(module, "features_of", lambda *_: 1 / 0)
+        patch.setattr(module, "features_of", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             engine.ask(images[0], ["m"]).result(timeout=30)
     assert engine.ask(images[0], ["m"]).result(timeout=30).models["m"].bundle == "bundle0"
+
+
+def test_an_image_is_decoded_when_its_turn_has_come_and_a_broken_one_fails_alone(
+    engine: Engine, trunk: Trunk, make: Make, images: list[Image.Image]
+) -> None:
+    def broken() -> Image.Image:
+        raise DataError("the image is broken")
+
+    engine.put({"m": make(0)}, trunk)
+    bad, good = engine.ask(broken, ["m"]), engine.ask(lambda: images[0], ["m"])
+    with pytest.raises(DataError, match="broken"):
+        bad.result(timeout=30)
+    same = engine.ask(images[0], ["m"]).result(timeout=30).scores["m"].probabilities
+    assert np.allclose(good.result(timeout=30).scores["m"].probabilities, same, atol=1e-5)
 
 
 def test_a_caller_that_went_away_costs_the_others_nothing(

@@ -86,7 +86,7 @@ class Counted:
         self.batches: list[int] = []
         self.closed = 0
 
-    def embed(self, images: Sequence[np.ndarray]) -> Mapping[str, np.ndarray]:
+    def embed(self, images: Sequence[np.ndarray], *, whole: bool = True) -> Mapping[str, np.ndarray]:
         self.batches.append(len(images))
         return self.session.embed(images)
 
