@@ -48,8 +48,13 @@ def chip(
         ),
     ] = None,
     max_loss: Annotated[
-        float, typer.Option("--max-loss", help="Recall that a class may lose for speed, 0 to 1.")
-    ] = 0.005,
+        float | None,
+        typer.Option(
+            "--max-loss",
+            help="What a class may lose for speed, 0 to 1.",
+            show_default="`precision_loss` of each model's scenario",
+        ),
+    ] = None,
     array: Annotated[
         str, typer.Option("--array", help="npu-int8: the array, a name or ROWSxCOLUMNS.", show_default="edge-16x16")
     ] = "",
@@ -59,9 +64,9 @@ def chip(
 ) -> None:
     """Measure runtimes and precisions on this machine, and choose for each model.
 
-    A model takes a reduced precision only if that is at least 1.2 times as fast and no class loses more recall than
-    allowed, on the model's own frozen test set. The card of the chip, `HOME/chips/NAME.json`, keeps the choice with its
-    evidence; `predict` follows it.
+    A model takes a reduced precision only if that is at least 1.2 times as fast and no class loses more recall, or
+    gains more false alarms, than allowed, on the model's own frozen test set. The card of the chip,
+    `HOME/chips/NAME.json`, keeps the choice with its evidence; `predict` follows it.
 
     Examples:
 

@@ -29,7 +29,7 @@ def class_rows(
         recall = tp / (tp + fn) if tp + fn else np.nan
         f1 = 2 * tp / (2 * tp + fp + fn) if tp + fn else np.nan
         if not intervals:
-            rows.append(ClassRow(label, tp + fn, precision, recall, f1))
+            rows.append(ClassRow(label, tp + fn, precision, recall, f1, fp))
             continue
         rows.append(
             ClassRow(
@@ -38,6 +38,7 @@ def class_rows(
                 precision,
                 recall,
                 f1,
+                fp,
                 wilson(precision, tp + fp),
                 wilson(recall, tp + fn),
                 f1_interval(np.array([[tp], [fp], [fn]])) if tp + fn else UNKNOWN,

@@ -21,6 +21,7 @@ class ClassRow:
         precision: Of the images that got the label, the share that have it; NaN when none got it.
         recall: Of the images that have the label, the share that got it; NaN when none has it.
         f1: Harmonic mean of the two; NaN when no test image has the label.
+        false: Test images that got the label and do not have it.
     """
 
     label: str
@@ -28,6 +29,7 @@ class ClassRow:
     precision: float
     recall: float
     f1: float
+    false: int = 0
     precision_interval: Interval = (0.0, 1.0)
     recall_interval: Interval = (0.0, 1.0)
     f1_interval: Interval = (0.0, 1.0)

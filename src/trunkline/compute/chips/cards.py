@@ -77,7 +77,7 @@ class Trial:
     Attributes:
         way: The way.
         classes: Label -> [images, recall in float32, recall in this way]; what could not be measured is None.
-        worst: The most recall that a class loses, 0..1.
+        worst: The most recall that a class loses, or false alarms that it gains, 0..1.
         unsure: Change of the share of images that the model is unsure of.
         holds: Whether every class has test images and loses no more than allowed.
         reason: Why it does not hold.
@@ -100,7 +100,7 @@ class ModelRow:
         trunk: Digest of its trunk.
         dataset: Digest of the data set whose test part it was measured on.
         test_images: Images of that part.
-        max_loss: Recall that a class may lose, 0..1.
+        max_loss: What a class may lose, 0..1.
         way: The way it takes.
         reason: Why.
         trials: One for each way that was tried.

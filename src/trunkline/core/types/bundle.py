@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 
 from trunkline.core.digest import short
 from trunkline.core.types.head import TrainedHead
-from trunkline.core.types.scenario import MAX_NAME, check_name
+from trunkline.core.types.scenario import MAX_NAME, PRECISION_LOSS, check_name
 
 SCHEMA = 1
 """Version of `bundle.json`. Raise it when an older Trunkline could not use the bundle rightly."""
@@ -93,6 +93,7 @@ class Manifest(_Strict):
         metrics: Figures that follow from the inputs; None where one could not be measured. Times are not among them.
         intervals: 95 % intervals of those that have one.
         data_licence: Licence of the data.
+        precision_loss: What a class may lose when the model runs in a reduced precision, 0..1.
     """
 
     schema_version: int = Field(ge=1)
@@ -105,6 +106,7 @@ class Manifest(_Strict):
     config: dict[str, Any]
     trunk: TrunkRef
     data_licence: str
+    precision_loss: Annotated[FiniteFloat, Field(ge=0, le=1)] = PRECISION_LOSS
     lineage: Lineage
     status: Literal["candidate", "passed", "failed", "overridden"] = "candidate"
     test: TestSet | None = None

@@ -26,6 +26,8 @@ GATE_NAMES: dict[str, tuple[str, ...]] = {
     "anomaly": ("auroc", "average_precision", "recall", "false_reject_rate", "balanced_accuracy", "unsure_rate"),
 }
 """Quality gates that each task knows; the machine gates below hold for every task."""
+PRECISION_LOSS = 0.005
+"""Recall that a class may lose when a model runs in a reduced precision, and false alarms that it may gain, 0..1."""
 MACHINE_GATES = ("latency_ms_p95", "bundle_kb", "champion")
 _LIMIT = re.compile(r"^\s*(>=|<=|>|<)\s*([0-9]*\.?[0-9]+(?:[eE][-+]?\d+)?)\s*$")
 
@@ -199,6 +201,10 @@ class Scenario(_Strict):
     gates: dict[str, str] = Field(default_factory=dict)
     operating_point: OperatingPoint = OperatingPoint()
     budget: Budget | None = None
+    precision_loss: float = Field(
+        default=PRECISION_LOSS, ge=0.0, le=1.0, strict=True,
+        description="What a class may lose when the model runs in a faster precision; half a point is 0.005.",
+    )  # fmt: skip
     licence: str = Field(default="", description="Licence of the data; travels with the bundle.")
 
     @field_validator("name")

@@ -11,7 +11,7 @@ from trunkline.compute.chips import CHIPS
 from trunkline.compute.chips.base import Chip, Way
 from trunkline.compute.chips.cards import Card, ModelRow, TrunkRow, WayRow, changing, load, save
 from trunkline.core.errors import ConfigError, InputError, TrunklineError
-from trunkline.platform.engine.precision import MAX_LOSS, RUNNING, prefer, trial
+from trunkline.platform.engine.precision import RUNNING, prefer, trial
 from trunkline.platform.engine.trying import Asked, Tried, try_ways
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def bench_chip(
     refs: Sequence[str] = (),
     trunks: Sequence[str] = (),
     images: Sequence[Path] = (),
-    max_loss: float = MAX_LOSS,
+    max_loss: float | None = None,
     say: Say = lambda text: None,
 ) -> tuple[Card, Path]:
     """Measure a chip and write its card.
@@ -78,7 +78,7 @@ def bench_chip(
             trunks alone.
         trunks: Trunks to measure where no models are named; none: all that are ready in this home.
         images: Images and folders to calibrate and compare on where no models are named; none: those of this home.
-        max_loss: Recall that a class may lose for speed, 0..1.
+        max_loss: What a class may lose for speed, 0..1; None: what each model's scenario says.
         say: Told what is being done.
 
     Returns:
@@ -89,7 +89,7 @@ def bench_chip(
         NotFoundError: On an unknown chip, model or trunk.
         InputError: When the chip cannot be used here.
     """
-    if not 0 <= max_loss <= 1:
+    if max_loss is not None and not 0 <= max_loss <= 1:
         raise ConfigError(f"expected 0 to 1, got {max_loss}", where="--max-loss", fix="half a point is 0.005")
     if chip not in RUNNING:
         CHIPS.load(chip, where="--chip")
@@ -125,7 +125,7 @@ def _works(
 
 
 def _measured(
-    chip: Chip, work: Work, settings: Settings, max_loss: float, say: Say
+    chip: Chip, work: Work, settings: Settings, max_loss: float | None, say: Say
 ) -> tuple[TrunkRow, dict[str, ModelRow]]:
     """One trunk's row, and those of its models."""
     from trunkline.algorithms.trunks import open_trunk
@@ -234,23 +234,25 @@ def _asked(work: Work) -> list[Asked]:
     ]
 
 
-def _models(work: Work, row: TrunkRow, asked: Sequence[Asked], tried: Tried, max_loss: float) -> dict[str, ModelRow]:
+def _models(
+    work: Work, row: TrunkRow, asked: Sequence[Asked], tried: Tried, max_loss: float | None
+) -> dict[str, ModelRow]:
     """Every model's row: the fastest way that holds."""
     found: dict[str, ModelRow] = {}
     for place, ((bundle, samples), one) in enumerate(zip(work.bundles, asked, strict=True)):
+        allowed = bundle.manifest.precision_loss if max_loss is None else max_loss
         trials = tuple(
-            trial(bundle.head, one.targets, tried.scores[row.plain][place], scores[place], way=way, max_loss=max_loss)
+            trial(bundle.head, one.targets, tried.scores[row.plain][place], scores[place], way=way, max_loss=allowed)
             for way, scores in tried.scores.items()
             if way != row.plain
         )
         way, reason = prefer(row, trials)
         lineage, trunk = bundle.manifest.lineage, work.trunk.card.digest
-        found[bundle.digest] = ModelRow(
-            bundle.name, trunk, lineage.dataset, len(samples), max_loss, way, reason, trials
-        )
+        found[bundle.digest] = ModelRow(bundle.name, trunk, lineage.dataset, len(samples), allowed, way, reason, trials)
     for bundle in work.lacking:
+        allowed = bundle.manifest.precision_loss if max_loss is None else max_loss
         found[bundle.digest] = ModelRow(
-            bundle.name, work.trunk.card.digest, bundle.manifest.lineage.dataset, 0, max_loss, row.plain,
+            bundle.name, work.trunk.card.digest, bundle.manifest.lineage.dataset, 0, allowed, row.plain,
             "its data set, or its test part, is not in this home: there is no evidence",
         )  # fmt: skip
     return found

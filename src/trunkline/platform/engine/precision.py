@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from trunkline.core.settings import Settings
     from trunkline.core.types.head import TrainedHead
 
-MAX_LOSS = 0.005
-"""Recall that a class may lose for speed, 0..1, if nothing else is said."""
 CLEARLY = 1.2
 """Times faster from which on a reduced precision is worth its other numbers."""
 RUNNING = ("cpu", "cuda")
@@ -142,7 +140,8 @@ def trial(
         before: Its answers on them in float32.
         after: Its answers in that way.
         way: The way.
-        max_loss: Recall that a class may lose, 0..1.
+        max_loss: Recall that a class may lose, and false alarms (its share of the images without it) that it may
+            gain, 0..1.
     """
     from trunkline.algorithms.metrics import evaluate
 
@@ -152,14 +151,19 @@ def trial(
     )
     pairs = {a.label: (a.n, a.recall, b.recall) for a, b in zip(old, new, strict=True)}
     untested = [label for label, (n, _, _) in pairs.items() if not n]
-    losses = {label: was - now for label, (n, was, now) in pairs.items() if n}
-    worst = max(losses, key=lambda label: losses[label], default="")
-    lost = losses.get(worst, 0.0)
+    losses = {(label, "loses", "of recall"): was - now for label, (n, was, now) in pairs.items() if n}
+    losses |= {
+        (a.label, "gains", "of false alarms"): (b.false - a.false) / max(1, len(targets) - a.n)
+        for a, b in zip(old, new, strict=True)
+    }
+    worst = max(losses, key=lambda what: round(losses[what], 9))  # the first of equals: recall is easier to read
+    lost = losses[worst]
     reason = ""
     if untested:
         reason = f"no test image of {', '.join(untested)}: there is no evidence for it"
     elif lost > max_loss + _EPSILON:
-        reason = f"{worst} loses {100 * lost:.2f} points of recall, {100 * max_loss:g} are allowed"
+        label, does, what = worst
+        reason = f"{label} {does} {100 * lost:.2f} points {what}, {100 * max_loss:g} are allowed"
     return Trial(
         way=way,
         classes={label: (n, _known(was), _known(now)) for label, (n, was, now) in pairs.items()},

@@ -109,6 +109,7 @@ def measure(job: Job) -> Gated:
         scenario=digest_json(content_of(job)),
         dataset=job.dataset.digest,
         data_licence=scenario.licence,
+        precision_loss=scenario.precision_loss,
     )
     head = bundles.open_candidate(candidate)
     rows = job.rows("test")

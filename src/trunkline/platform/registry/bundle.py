@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from trunkline.core.digest import canonical_json, digest_json
 from trunkline.core.errors import BundleError
 from trunkline.core.types.bundle import SCHEMA, Bundle, Manifest, Override
+from trunkline.core.types.scenario import PRECISION_LOSS
 from trunkline.platform.registry.archive import LIMITS, MAX_BYTES, first_member, read_archive, write_archive
 from trunkline.platform.registry.keys import SigningKey
 from trunkline.platform.registry.seals import canonical_member, check_signature, signed
@@ -36,7 +37,14 @@ _AGAIN = "get the bundle again from where it was made; it is used whole or not a
 
 
 def candidate(
-    head: TrainedHead, *, name: str, trunk: TrunkCard, scenario: str, dataset: str, data_licence: str = ""
+    head: TrainedHead,
+    *,
+    name: str,
+    trunk: TrunkCard,
+    scenario: str,
+    dataset: str,
+    data_licence: str = "",
+    precision_loss: float = PRECISION_LOSS,
 ) -> bytes:
     """Pack a head before the gate has measured it.
 
@@ -47,6 +55,7 @@ def candidate(
         scenario: Digest of the scenario.
         dataset: Digest of the data set, splits included.
         data_licence: Licence of the data.
+        precision_loss: What a class may lose when the model runs in a reduced precision, 0..1.
 
     Raises:
         ValueError: When the head is of another trunk, or a weight is neither float32 nor float16.
@@ -70,6 +79,7 @@ def candidate(
             "licence": trunk.licence,
         },
         "data_licence": data_licence,
+        "precision_loss": precision_loss,
         "lineage": {"scenario": scenario, "dataset": dataset, "trunk": head.trunk, "head": head.digest()},
     }
     read_back = _manifest(json.loads(_dump(_manifest(manifest))))  # ints are floats where the manifest says so

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,11 +41,12 @@ def settings(home: Path) -> Settings:
 def build(settings: Settings, tmp_path: Path, pictures: Pictures) -> Build:
     """Builds models of stripes on the tiny trunk."""
 
-    def call(*names: str, task: str = "classify") -> None:
+    def call(*names: str, task: str = "classify", **keys: Any) -> None:
         scenarios = []
         for number, name in enumerate(names):
             folder = pictures.folder(tmp_path / name, labels=(*("a", "b")[: 2 - number % 2], "c"), count=10)
-            scenarios.append(Scenario(name=name, task=task, data=(Source(path=folder),), trunk="test-trunk"))  # type: ignore[arg-type]
+            row = {"name": name, "task": task, "data": str(folder), "trunk": "test-trunk", **keys}
+            scenarios.append(Scenario.model_validate(row))
         line = Line(settings, Silent(), "test")
         list(line.run(scenarios))
         line.shop.close()
@@ -88,6 +90,14 @@ def test_the_faster_precision_is_chosen_kept_and_followed(
     assert set(found) == {"int8", "fp32"}
     assert found["int8"] != found["fp32"]
     np.testing.assert_allclose(found["int8"], found["fp32"], atol=0.05)
+
+
+def test_the_scenario_says_what_a_class_may_lose(build: Build, settings: Settings, speeds: dict[str, float]) -> None:
+    build("one", precision_loss=0.25)
+    allowed = [
+        bench_chip(settings, refs=["one"], max_loss=said)[0].models.popitem()[1].max_loss for said in (None, 0.1)
+    ]
+    assert allowed == [0.25, 0.1]
 
 
 def test_a_card_of_another_machine_chooses_nothing(

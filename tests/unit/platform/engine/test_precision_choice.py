@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,16 @@ def test_every_class_must_hold(
     head = TrainedHead("classify", LABELS, "t", {})
     found = trial(head, TARGETS, scores(*before), scores(*after), way=PLAIN, max_loss=max_loss)
     assert (round(found.worst, 9), found.reason, found.holds) == (*expected, not expected[1])
+
+
+def test_a_label_that_is_seen_where_it_is_not_counts_as_a_loss() -> None:
+    """With several labels an image, a false alarm takes no recall from any other label."""
+    head = TrainedHead("multilabel", LABELS, "t", {})
+    before = scores()
+    alarmed = before.accepted.copy()
+    alarmed[0, 1] = True
+    found = trial(head, TARGETS, before, replace(before, accepted=alarmed), way=PLAIN, max_loss=0.005)
+    assert (found.worst, found.reason) == (0.1, "b gains 10.00 points of false alarms, 0.5 are allowed")
 
 
 def test_a_class_without_test_images_is_no_evidence() -> None:

@@ -12,7 +12,7 @@ from trunkline.platform.line.scenarios import read_file
 OK = "task: classify\ndata: x\n"
 LISTED = "docs/scenario.md lists every key"
 NEW = "`trunkline new DIR` makes a file to start from"
-KNOWN = "name, task, data, labels, trunk, split, gates, operating_point, budget, licence"
+KNOWN = "name, task, data, labels, trunk, split, gates, operating_point, budget, precision_loss, licence"
 GATES = "accuracy, recall_min, recall_macro, precision_min, f1_macro, unsure_rate, latency_ms_p95, bundle_kb, champion"
 
 WRONG: dict[str, tuple[str, str, str]] = {
