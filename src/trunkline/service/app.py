@@ -84,6 +84,7 @@ class Service:
             docs_url=None,
             redoc_url=None,
             redirect_slashes=False,
+            telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         )
         self._route(app, "GET", "/", self._home)
         self._route(app, "GET", "/v2", self._server)

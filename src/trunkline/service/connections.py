@@ -165,17 +165,32 @@ class Connection(HttpToolsProtocol):
 
 
 class _Patient:
-    """The transport as a request's cycle sees it: closing waits for the end of the request.
+    """The transport as a request's cycle sees it: closing waits for the end of the request, a head for its body.
 
-    A connection that is closed with bytes unread is reset, and the client may never see the answer.
+    A connection that is closed with bytes unread is reset, and the client may never see the answer. A head that is sent
+    with what follows it at once costs one system call less, and its client one wake-up.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._head: bytes | None = b""
+        """What is held; None once the head is sent."""
 
     def write(self, data: bytes) -> None:
-        """Send."""
-        self._connection.transport.write(data)
+        """Send; the head with what comes next."""
+        if self._head is None:
+            self._connection.transport.write(data)
+        elif self._head:
+            self._connection.transport.write(self._head + data)
+            self._head = None
+        else:
+            self._head = data
+            self._connection.loop.call_soon(self._send_head)
+
+    def _send_head(self) -> None:
+        if self._head:
+            self._connection.transport.write(self._head)
+            self._head = None
 
     def is_closing(self) -> bool:
         """Whether nothing more can be sent."""
@@ -183,4 +198,5 @@ class _Patient:
 
     def close(self) -> None:
         """Close in good time."""
+        self._send_head()
         self._connection.leave()

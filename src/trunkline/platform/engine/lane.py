@@ -33,10 +33,8 @@ if TYPE_CHECKING:
 
 V = TypeVar("V")
 Watch = Callable[[int, float], None]
-_PART = 2
-"""Images that one stream takes at once: more than one where many wait, which costs a little less CPU an image."""
 _MORE = 2
-"""Workers beside those that wait for a stream of the trunk: one to decode, one whose batch is next where many wait."""
+"""Workers beside those that wait for a stream of the trunk: one to decode, one whose batch is next where some wait."""
 _PATIENCE = 0.05  # seconds; what is waited for may have failed
 WAIT = 0.0
 """Seconds that an image waits for company while the trunk is free."""
@@ -198,7 +196,7 @@ class Lane:
             while True:
                 if self._may_run():
                     return self._run()
-                if self._waiting and len(self._ready) < self._size():
+                if self._waiting and len(self._ready) < max(self._size(), self._streams):
                     self._decoding += 1
                     return partial(self._decode, self._waiting.popleft())
                 if self._closing and not self.waiting:
@@ -207,7 +205,7 @@ class Lane:
 
     def _may_run(self) -> bool:
         """Whether a batch is ready, and a stream for it."""
-        many = self._streams > 1 and self.waiting >= 2 * TOGETHER  # then one more is ready when a stream ends
+        many = self._streams > 1 and self.waiting >= 2 * self._streams  # then one more is there when a stream ends
         if not self._ready or self._alone or self._running >= self._streams + many:
             return False
         if self._wait and self.waiting < TOGETHER and not self._closing:
@@ -215,8 +213,8 @@ class Lane:
         return len(self._ready) >= min(self._size(), -(-self.waiting // self._streams))
 
     def _size(self) -> int:
-        """Images that one batch takes at the most."""
-        return max(TOGETHER, self._settings.batch) if self._streams == 1 else _PART
+        """Images that one batch takes at the most; two in a stream cost a little less CPU, but wait for each other."""
+        return max(TOGETHER, self._settings.batch) if self._streams == 1 else 1 + (self.waiting >= TOGETHER)
 
     def _run(self) -> Callable[[], None]:
         self._alone = self.waiting == 1 and not self._running
