@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def _import() -> Any:
+def library() -> Any:
+    """ONNX Runtime, imported with its telemetry off.
+
+    Raises:
+        ImportError: When it is not there.
+    """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import, which else makes files in the user's home
     import onnxruntime
 
@@ -27,7 +32,7 @@ def _import() -> Any:
 def providers() -> list[str]:
     """The execution providers that this build of ONNX Runtime brings; none when it cannot be imported."""
     try:
-        return list(_import().get_available_providers())
+        return list(library().get_available_providers())
     except Exception:  # `ONNXRuntime.available` tells the reason  # noqa: BLE001
         return []
 
@@ -42,7 +47,7 @@ def simplified(model: Path, scratch: Path) -> bytes:
     Raises:
         InputError: When the file is no graph that ONNX Runtime takes.
     """
-    ort = _import()
+    ort = library()
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     path = scratch / "simplified.onnx"
@@ -59,7 +64,7 @@ class ONNXRuntime:
 
     def available(self) -> str:
         try:
-            _import()
+            library()
         except Exception as error:  # whatever the import raises is the reason  # noqa: BLE001
             return f"{type(error).__name__}: {error}"
         return ""
@@ -78,7 +83,7 @@ class ONNXRuntime:
         Raises:
             InputError: When the file is no graph that ONNX Runtime takes, or the provider does not start.
         """
-        ort = _import()
+        ort = library()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

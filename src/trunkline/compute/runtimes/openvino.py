@@ -37,8 +37,12 @@ def without_telemetry() -> Iterator[None]:
             sys.modules.pop(_TELEMETRY, None)
 
 
-def _import() -> Any:
-    """Import OpenVINO without its telemetry: it then takes the stub that it brings for want of that package."""
+def library() -> Any:
+    """OpenVINO, imported without its telemetry: it then takes the stub that it brings for want of that package.
+
+    Raises:
+        ImportError: When it is not there.
+    """
     with without_telemetry():
         import openvino
     return openvino
@@ -49,7 +53,7 @@ class OpenVINORuntime:
 
     def available(self) -> str:
         try:
-            _import()
+            library()
         except Exception as error:  # whatever the import raises is the reason  # noqa: BLE001
             return f"{type(error).__name__}: {error}"
         return ""
@@ -67,7 +71,7 @@ class OpenVINORuntime:
         Raises:
             InputError: When the file is no graph that OpenVINO takes.
         """
-        ov = _import()
+        ov = library()
         core = ov.Core()
         try:
             graph = core.read_model(model)

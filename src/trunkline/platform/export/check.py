@@ -125,9 +125,9 @@ def onnxruntime_run(model: Path, *, threads: int) -> Iterator[Run]:
     Raises:
         InputError: When it cannot be opened.
     """
-    from trunkline.compute.runtimes.onnxruntime import _import as import_onnxruntime
+    from trunkline.compute.runtimes.onnxruntime import library as onnxruntime_library
 
-    ort = import_onnxruntime()
+    ort = onnxruntime_library()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     try:
@@ -145,9 +145,9 @@ def openvino_run(model: Path, *, threads: int) -> Iterator[Run]:
     Raises:
         InputError: When it cannot be opened.
     """
-    from trunkline.compute.runtimes.openvino import _import as import_openvino
+    from trunkline.compute.runtimes.openvino import library as openvino_library
 
-    ov = import_openvino()
+    ov = openvino_library()
     config = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
     try:
         compiled = ov.Core().compile_model(str(model), "CPU", config)

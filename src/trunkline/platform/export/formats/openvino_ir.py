@@ -15,9 +15,9 @@ class OpenVINOExport:
     start = "docs/export.md shows how to run {folder}/model.xml"
 
     def write(self, job: ExportJob, folder: Path) -> list[Checked]:
-        from trunkline.compute.runtimes.openvino import _import as import_openvino
+        from trunkline.compute.runtimes.openvino import library as openvino_library
 
-        ov = import_openvino()
+        ov = openvino_library()
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             source = Path(scratch) / "model.onnx"
             source.write_bytes(job.made.data)
