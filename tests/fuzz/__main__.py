@@ -7,6 +7,7 @@ again.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(_NAMES)}; all by default")
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     parser.add_argument("--replay", type=Path, help="run one target on one file, without atheris")
+    parser.add_argument("--found", default=f"{tempfile.gettempdir()}/", help="with --here: where findings go, a prefix")
     parser.add_argument("--here", action="store_true", help="fuzz in this process")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in _NAMES]
@@ -33,19 +35,21 @@ def main() -> int:
     if options.replay or options.here:
         if len(names) != 1:
             parser.error("expected one target")
-        _here(names[0], options.seconds, options.replay)
+        _here(names[0], options.seconds, options.replay, options.found)
         return 0
     failed = []
     for name in names:
         sys.stderr.write(f"fuzz {name}, {options.seconds} s ...\n")
         command = [sys.executable, "-m", "tests.fuzz", name, "--here", "--seconds", str(options.seconds)]
-        if subprocess.run(command).returncode:
-            failed.append(name)
+        found = f"{tempfile.gettempdir()}/trunkline-fuzz-{name}-"
+        with tempfile.TemporaryDirectory(prefix="trunkline-fuzz-") as scratch:  # atheris ends without tidying up
+            if subprocess.run([*command, "--found", found], env={**os.environ, "TMPDIR": scratch}).returncode:
+                failed.append(name)
     sys.stderr.write(f"fuzz: failed: {', '.join(failed)}\n" if failed else "fuzz: nothing found\n")
     return 1 if failed else 0
 
 
-def _here(name: str, seconds: int, replay: Path | None) -> None:
+def _here(name: str, seconds: int, replay: Path | None, found: str) -> None:
     if replay:
         from tests.fuzz.targets import TARGETS
 
@@ -61,7 +65,7 @@ def _here(name: str, seconds: int, replay: Path | None) -> None:
         (corpus / f"seed{number}").write_bytes(seed)
     arguments = [
         sys.argv[0], str(corpus), f"-max_total_time={seconds}", f"-max_len={_LONGEST}", f"-timeout={_SLOW}",
-        f"-rss_limit_mb={_MEMORY_MB}", f"-artifact_prefix={tempfile.gettempdir()}/", "-verbosity=0",
+        f"-rss_limit_mb={_MEMORY_MB}", f"-artifact_prefix={found}", "-verbosity=0",
     ]  # fmt: skip
     atheris.Setup(arguments, TARGETS[name].run)
     atheris.Fuzz()

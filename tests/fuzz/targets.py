@@ -46,7 +46,8 @@ class Target:
 
 @cache
 def _key() -> SigningKey:
-    return signing_key(Path(tempfile.mkdtemp(prefix="trunkline-fuzz-")))
+    with tempfile.TemporaryDirectory(prefix="trunkline-fuzz-") as home:
+        return signing_key(Path(home))
 
 
 @cache
