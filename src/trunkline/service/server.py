@@ -74,8 +74,12 @@ def serve(
         catalogue.refresh()
         if not catalogue.table:
             raise InputError(
-                "expected a model that can be served, got none: "
-                + ("; ".join(catalogue.failed.values()) or "this home has no champion"),
+                "expected a model that can be served, got "
+                + (
+                    f"none: {len(catalogue.failed)} failed, see above"
+                    if catalogue.failed
+                    else "none: no champion is here"
+                ),
                 fix="`trunkline models ls` shows what there is; name models, or promote one",
             )
         service = Service(catalogue, settings, limits, metrics=metrics, say=say)
