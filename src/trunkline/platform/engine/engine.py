@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from trunkline.core.errors import NotFoundError
@@ -17,6 +18,7 @@ from trunkline.platform.engine.fleet import Fleet, Model
 from trunkline.platform.engine.lane import QUEUE, WAIT, Answer, Lane, Request, Watch
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
     from trunkline.algorithms.trunks import Trunk
@@ -43,6 +45,8 @@ class Engine:
         self._wait, self._most, self._watch = wait, queue, watch
         self._lanes: dict[_Place, Lane] = {}
         self._where: dict[str, _Place] = {}
+        self._changing = threading.Lock()
+        """Held while fleets are made, which takes long; `_lock` only while they change places: callers wait for it."""
         self._lock = threading.Lock()
 
     def put(self, models: Mapping[str, Model], trunk: Trunk, way: Way | None = None) -> None:
@@ -58,15 +62,17 @@ class Engine:
         """
         digest = trunk.card.digest
         place = (digest, way)
-        with self._lock:
+        with self._changing:
             lane = self._lanes.get(place)
             fleet = (lane.fleet if lane else Fleet(digest, folder=self.settings.home / "engine")).changed(models)
-            if lane is None:
-                lane = self._lanes[place] = Lane(trunk, self.settings, self._wait, self._most, self._watch, way)
-            lane.fleet = fleet
             moved = {key: self._where[key] for key in models if self._where.get(key, place) != place}
-            self._where.update(dict.fromkeys(models, place))
-            closed = self._drop(moved)
+            rest = self._without(moved)
+            with self._lock:
+                if lane is None:
+                    lane = self._lanes[place] = Lane(trunk, self.settings, self._wait, self._most, self._watch, way)
+                lane.fleet = fleet
+                self._where.update(dict.fromkeys(models, place))
+                closed = self._keep(rest)
         for other in closed:
             other.close()
 
@@ -76,22 +82,28 @@ class Engine:
         Raises:
             NotFoundError: On a key that is not here; nothing is removed then.
         """
-        with self._lock:
+        with self._changing:
             places = {key: self._place(key) for key in keys}
-            for key in places:
-                del self._where[key]
-            closed = self._drop(places)
+            rest = self._without(places)
+            with self._lock:
+                for key in places:
+                    del self._where[key]
+                closed = self._keep(rest)
         for lane in closed:
             lane.close()
 
-    def _drop(self, places: Mapping[str, _Place]) -> list[Lane]:
-        closed = []
-        for left in set(places.values()):
-            lane = self._lanes[left]
-            lane.fleet = lane.fleet.changed({}, without=[key for key, place in places.items() if place == left])
-            if not lane.fleet:
-                closed.append(self._lanes.pop(left))
-        return closed
+    def _without(self, places: Mapping[str, _Place]) -> dict[_Place, Fleet]:
+        """What is left of the fleets from which models go."""
+        return {
+            left: self._lanes[left].fleet.changed({}, without=[key for key, place in places.items() if place == left])
+            for left in set(places.values())
+        }
+
+    def _keep(self, rest: Mapping[_Place, Fleet]) -> list[Lane]:
+        """Put fleets in their lanes; lanes without any are taken out, for the caller to close."""
+        for place, fleet in rest.items():
+            self._lanes[place].fleet = fleet
+        return [self._lanes.pop(place) for place, fleet in rest.items() if not fleet]
 
     def _place(self, key: str) -> _Place:
         try:
@@ -117,23 +129,29 @@ class Engine:
             NotFoundError: On a key that is not here, with near ones.
             BusyError: When too many images wait.
         """
-        from trunkline.algorithms.trunks import preprocess
-
-        with self._lock:
-            places = {self._place(key) for key in keys}
-            if len(places) != 1:
-                raise ValueError(f"expected models on one trunk in one precision, got {len(places)}")
-            lane = self._lanes[places.pop()]
-            fleet = lane.fleet
-        card = lane.trunk.card
-        if callable(image):
-            return lane.add(Request(lambda: preprocess(image(), card), tuple(keys), fleet))
-        pixels = preprocess(image, card)  # in the caller's thread
-        return lane.add(Request(lambda: pixels, tuple(keys), fleet))
+        while True:
+            with self._lock:
+                places = {self._place(key) for key in keys}
+                if len(places) != 1:
+                    raise ValueError(f"expected models on one trunk in one precision, got {len(places)}")
+                lane = self._lanes[places.pop()]
+                fleet = lane.fleet
+            with suppress(NotFoundError):  # the lane was closed meanwhile; its models are elsewhere, or gone
+                return lane.add(Request(_picture(image, lane.trunk), tuple(keys), fleet))
 
     def close(self) -> None:
         """Answer what waits, then release all trunks."""
-        with self._lock:
+        with self._changing, self._lock:
             lanes, self._lanes, self._where = list(self._lanes.values()), {}, {}
         for lane in lanes:
             lane.close()
+
+
+def _picture(image: Image.Image | Callable[[], Image.Image], trunk: Trunk) -> Callable[[], np.ndarray]:
+    """What gives an image as the trunk takes it."""
+    from trunkline.algorithms.trunks import preprocess
+
+    if callable(image):
+        return lambda: preprocess(image(), trunk.card)
+    pixels = preprocess(image, trunk.card)  # in the caller's thread
+    return lambda: pixels

@@ -264,13 +264,16 @@ class Lane:
 
     def _run_heads(self) -> None:
         while (first := self._embedded.get()) is not None:
-            for batch, table in _joined([first, *self._more(len(first[0]))]):
-                try:
-                    self._answer(batch, table)
-                except BaseException as error:  # as in `_decode`  # noqa: BLE001
-                    _fail(batch, error)
-                del batch, table
-            del first
+            self._answer_all([first, *self._more(len(first[0]))])
+            del first  # nothing of it is held while waiting for the next
+
+    def _answer_all(self, parts: Sequence[_Embedded]) -> None:
+        try:
+            for batch, table in _joined(parts):
+                self._answer(batch, table)
+        except BaseException as error:  # as in `_decode`  # noqa: BLE001
+            for batch, _ in parts:
+                _fail(batch, error)  # those that are answered keep their answers
 
     def _more(self, count: int) -> list[_Embedded]:
         """What was embedded meanwhile; while many images wait, also what will be, up to `TOGETHER` images."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from trunkline.core.types.head import TrainedHead
 from trunkline.core.types.observation import Reading
 from trunkline.platform.engine import lane as module
 from trunkline.platform.engine.engine import Answer, Engine
-from trunkline.platform.engine.fleet import Model
+from trunkline.platform.engine.fleet import Fleet, Model
 from trunkline.platform.engine.predictor import Predictor
 
 LABELS = ("a", "b", "c")
@@ -148,6 +149,27 @@ def test_a_model_that_goes_answers_those_who_came_before(
     with pytest.raises(NotFoundError):
         engine.ask(images[0], ["m"])
     assert (engine.models, set(threading.enumerate()) - before) == ({}, set())
+
+
+def test_nobody_waits_while_models_are_made_ready(
+    engine: Engine, trunk: Trunk, make: Make, images: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.put({"m": make(0)}, trunk)
+    began, go, real = threading.Event(), threading.Event(), Fleet.changed
+
+    def slow(self: Fleet, *args: Any, **options: Any) -> Fleet:
+        began.set()
+        assert go.wait(30)
+        return real(self, *args, **options)
+
+    monkeypatch.setattr(Fleet, "changed", slow)
+    swap = threading.Thread(target=engine.put, args=({"m": make(1)}, trunk))
+    swap.start()
+    assert began.wait(30)
+    assert engine.ask(images[0], ["m"]).result(timeout=30).models["m"].bundle == "bundle0"
+    go.set()
+    swap.join()
+    assert engine.ask(images[0], ["m"]).result(timeout=30).models["m"].bundle == "bundle1"
 
 
 def test_near_names_are_given(engine: Engine, trunk: Trunk, make: Make, images: list[Image.Image]) -> None:
