@@ -23,6 +23,9 @@ FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 65_535
 MAX_BYTES = 512 << 20
+_SCANS, _SCANNED = 100, 2_000_000_000
+"""Scans of a JPEG, and pixels of all its scans together: a progressive one has about ten, each of which goes through
+the whole picture and may cost a hundred bytes."""
 _ORIENTATION = 0x0112  # EXIF tag
 _GREY_RANGES = (1.0, 255.0, 65535.0)
 
@@ -98,6 +101,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
         DataError: When the bytes are no image, truncated or broken.
     """
     image = _open(data, max_pixels)
+    _check_scans(image, data)
     try:
         image.load()
         return _to_rgb(_upright(image))
@@ -119,6 +123,18 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
             fix="make the picture smaller, cut it into tiles, or raise the setting max_pixels",
         )
     return image
+
+
+def _check_scans(image: Image.Image, data: bytes) -> None:
+    """Refuse a JPEG that would keep a core for minutes."""
+    scans = data.count(b"\xff\xda") if data.startswith(b"\xff\xd8\xff") else 0  # no picture has these bytes inside
+    width, height = image.size
+    most = min(_SCANS, _SCANNED // max(1, width * height))
+    if scans > most:
+        raise TooLargeError(
+            f"expected a JPEG of at most {most} scans at {width:,} x {height:,} pixels, got {scans:,}",
+            fix="save the picture again",
+        )
 
 
 def _read_header(data: bytes) -> Image.Image:

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import FastAPI
@@ -39,6 +40,7 @@ T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 _SHOWN = 100  # names on the first page
 _GONE = 499
+_SMALL = 64 << 10  # bytes of a request about models
 """Status of a request whose client went away, as nginx counts it; nobody receives it."""
 _VERSIONED = ("", "/versions/{version}")
 
@@ -63,6 +65,7 @@ class Service:
         self.catalogue = catalogue
         self.limits = limits
         self.metrics = metrics
+        self._settings = settings
         self.asker = Asker(catalogue.engine, settings, limits)
         self.room = Room(limits)
         self.draining = False
@@ -139,6 +142,7 @@ class Service:
         except Exception as error:  # the last place that can make an answer of it  # noqa: BLE001
             shown = self._fault(request, error)
         self.metrics.rejected(shown.reason)
+        shown.message = shown.message.replace(str(self._settings.home), "HOME")  # where that is, is not the client's
         return _error(shown)
 
     def _fault(self, request: Request, error: Exception) -> Refusal:
@@ -268,9 +272,10 @@ class Service:
         return _json({})
 
     async def _parameters(self, request: Request) -> dict[str, Any]:
-        """The JSON object in a request's body; none is an empty one."""
+        """The JSON object in a request's body; none is an empty one. It is read on the event loop: a small one."""
         with self.room.seat() as seat:
-            body = await read_body(request, self.limits, seat)
+            most = min(self.limits.body_bytes, _SMALL)
+            body = await read_body(request, replace(self.limits, body_bytes=most), seat)
             return read_object(bytes(body), "the body") if body else {}
 
     async def _in_turn(self, work: Callable[[], T]) -> T:

@@ -168,7 +168,7 @@ class Catalogue:
             wanted[ref, name] = self.registry.look(ref)[0]
             self._bring(wanted, change)
             if change.failed:
-                raise InputError("; ".join(change.failed.values()))
+                raise InputError("; ".join(change.failed.values()).replace("\n  fix: ", "; fix: "))
             self._pinned[name] = ref
             self._publish(change.slots, change.put)
             return change.slots[ref, name]
@@ -270,6 +270,8 @@ class Catalogue:
         except Exception as error:  # a runtime may raise anything on a graph that it cannot run  # noqa: BLE001
             held = self.engine.models.keys() & models.keys() - {one.digest for one in self._slots.values()}
             self.engine.remove(held)
+            if digest not in self.trunks:
+                del self._trunks[digest]  # its files may be mended before the next time
             change.failed.update({_label(slot): f"its trunk does not run: {error}" for slot, _, _ in rows})
             return
         change.put.update(models)

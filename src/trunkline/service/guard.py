@@ -62,7 +62,7 @@ class Guard:
                 "send Host: localhost",
             )  # fmt: skip
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if origin and urlsplit(origin).netloc != host:
+        if origin and _site(origin) != host:
             raise Refusal(403, "foreign", f"pages of {cut(origin)!r} may not ask this server")
         if self._service.draining and scope["path"] not in _WHILE_DRAINING:
             raise draining()
@@ -76,6 +76,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _site(origin: str) -> str | None:
+    """Name and port in an Origin header; None where it is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _name(host: str) -> str:

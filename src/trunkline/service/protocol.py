@@ -31,6 +31,7 @@ _SHAPES = {IMAGE: "[n]", PIXELS: "[n, height, width, 3]"}
 _MARKS = {b",": 4_000_000, b"[": 1_000_000, b"{": 100_000, b'"': 100_000}
 """Most of each in the JSON part: a list of two bytes in JSON takes 64 in memory."""
 _LONGEST_ID = 1_000
+_LONGEST_SIDE = 1 << 31  # above, the number of pixels would be too long to be told
 _LENGTH = struct.Struct("<I")
 _REFUSED = ("shared_memory_region", "classification")
 """Parameters of Triton's extensions that change what an answer is, and are not known here."""
@@ -158,7 +159,11 @@ def _pictures(tensor: Mapping[str, Any], tail: memoryview, most: int) -> tuple[b
 def _shape(tensor: Mapping[str, Any], name: str, most: int) -> tuple[int, ...]:
     shape, where = _list(tensor, "shape", "inputs[0]"), "inputs[0].shape"
     rank = 1 if name == IMAGE else 4
-    if len(shape) != rank or not all(_whole(side) and side > 0 for side in shape) or (rank == 4 and shape[3] != 3):
+    if (
+        len(shape) != rank
+        or not all(_whole(side) and 0 < side <= _LONGEST_SIDE for side in shape)
+        or (rank == 4 and shape[3] != 3)
+    ):
         raise DataError(f"expected {_SHAPES[name]} of whole numbers from 1, got {cut(repr(shape))}", where=where)
     if shape[0] > most:
         raise DataError(f"expected at most {most} images in one request, got {cut(repr(shape[0]))}", where=where)
@@ -213,10 +218,14 @@ def _from_numbers(data: list[Any], shape: tuple[int, ...]) -> tuple[np.ndarray, 
 
     where = "inputs[0].data"
     try:
-        values = np.asarray(data)
+        values = np.asarray(data) if _whole_numbers(data) else None
     except (ValueError, OverflowError) as error:
         raise DataError("expected a list of numbers, flat or nested as the shape", where=where) from error
-    if values.dtype.kind not in "iu" or (values.size and not 0 <= values.min() <= values.max() <= 255):
+    if (
+        values is None
+        or values.dtype.kind not in "iu"
+        or (values.size and not 0 <= values.min() <= values.max() <= 255)
+    ):
         raise DataError("expected whole numbers from 0 to 255", where=where)
     if values.shape not in (shape, (math.prod(shape),)):
         raise DataError(
@@ -226,16 +235,25 @@ def _from_numbers(data: list[Any], shape: tuple[int, ...]) -> tuple[np.ndarray, 
     return tuple(values.astype(np.uint8).reshape(shape))
 
 
+def _whole_numbers(data: list[Any], depth: int = 4) -> bool:
+    """Whether lists hold whole numbers alone; NumPy would make of one long text a text of that length for each."""
+    kinds = set(map(type, data))
+    if kinds <= {int}:
+        return True
+    return kinds == {list} and depth > 1 and all(_whole_numbers(part, depth - 1) for part in data)
+
+
 def _outputs(head: Mapping[str, Any], binary: bool) -> tuple[Wanted, ...]:
     if "outputs" not in head:
         return ()
-    wanted = []
+    wanted, names = [], set()
     for number, one in enumerate(_list(head, "outputs")):
         where = f"outputs[{number}]"
         row = _mapping(one, where)
         parameters = _parameters(row, where)
         wanted.append(Wanted(_text(row, "name", where), _flag(parameters, BINARY, where, default=binary)))
-        if len(wanted) != len({output.name for output in wanted}):
+        names.add(wanted[-1].name)
+        if len(wanted) != len(names):
             raise DataError(f"expected each output once, got {cut(wanted[-1].name)!r} twice", where=where)
     return tuple(wanted)
 

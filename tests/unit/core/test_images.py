@@ -255,6 +255,15 @@ def test_max_pixels_is_the_only_limit() -> None:
     assert decode(saved(RAMP), max_pixels=RAMP.shape[0] * RAMP.shape[1]).size == (8, 12)
 
 
+def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded() -> None:
+    """Each scan costs a few bytes, and a walk through the whole picture."""
+    whole = saved(Image.new("L", (64, 64)), "JPEG", progressive=True)
+    assert decode(whole).size == (64, 64)
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    with pytest.raises(TooLargeError, match="at most 100 scans at 64 x 64 pixels, got"):
+        decode(whole[:-2] + last * 100 + whole[-2:])
+
+
 PROBED = {
     "JPEG": (JPEG, ImageInfo(64, 64, "RGB", "JPEG", 1)),
     "PNG without its pixels": (PNG[:100], ImageInfo(64, 64, "RGB", "PNG", 1)),

@@ -133,6 +133,8 @@ REFUSED = {
     ),
     "foreign host": ("GET", "/v2", None, {"Host": "evil.example"}, 421, "answers to localhost"),
     "foreign page": ("GET", "/v2", None, {"Origin": "https://evil.example"}, 403, "may not ask"),
+    "page of no address": ("GET", "/v2", None, {"Origin": "http://["}, 403, "may not ask"),
+    "much about models": ("POST", "/v2/repository/index", b" " * 70_000, {}, 413, "at most 65,536 bytes"),
     "load of nothing": ("POST", "/v2/repository/models/stel/load", b"", {}, 404, "did you mean 'steel'?"),
     "load of a file": ("POST", "/v2/repository/models/x%2Fy.tlb/load", b"", {}, 404, ""),
     "load of a pattern": ("POST", "/v2/repository/models/*/load", b"", {}, 404, "no model named '*'"),

@@ -111,6 +111,11 @@ BAD = {
     "pixels of 0.5": (body(pixels([1, 1, 1, 3], [1, 2, 0.5])), "inputs[0].data: expected whole numbers"),
     "pixels of text": (body(pixels([1, 1, 1, 3], ["1", "2", "3"])), "inputs[0].data: expected whole numbers"),
     "pixels of truth": (body(pixels([1, 1, 1, 3], [True, True, False])), "inputs[0].data: expected whole numbers"),
+    "long text among pixels": (
+        body(pixels([1, 1, 1, 3], ["x" * 100_000, *([1] * 200_000)])),
+        "inputs[0].data: expected whole numbers",
+    ),
+    "side of 4,000 digits": (body(pixels([1, 10**4000, 10**4000, 3], [1])), "inputs[0].shape: expected [n, height,"),
     "huge shape": (body(pixels([1, 10**9, 10**9, 3], [1])), "inputs[0].data: expected 3000000000000000000 numbers"),
     "id is a number": (body(image(""), id=7), "id: expected a text"),
     "id is long": (body(image(""), id="x" * 1_001), "id: expected a text of at most 1000"),

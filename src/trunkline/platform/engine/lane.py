@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
@@ -327,6 +328,19 @@ def _joined(parts: Sequence[_Embedded]) -> list[_Embedded]:
 
 
 def _fail(batch: Sequence[Request], error: BaseException) -> None:
+    _let_go(error)
     for request in batch:
         with suppress(InvalidStateError):
             request.future.set_exception(error)
+
+
+def _let_go(error: BaseException) -> None:
+    """Free what the calls that failed held: an error holds their frames, and a future the error, in a circle.
+
+    Decoded pictures would stay in memory until the garbage collector next looks at everything.
+    """
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__ or error

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trunkline.core.digest import digest_file
-from trunkline.core.errors import DataError
+from trunkline.core.errors import DataError, StorageError
 from trunkline.core.files import locked, storage_errors
 
 RECORD = "export.json"
@@ -67,7 +67,7 @@ def publish(out: Path, home: Path, write: Callable[[Path], dict[str, Any]]) -> d
     part, old = (out.with_name(f".{out.name}.{token}.{kind}") for kind in ("part", "old"))
     try:
         with storage_errors(out):
-            part.mkdir(parents=True)
+            _made(part)
             facts = write(part)
             files = {
                 str(path.relative_to(part)): {"bytes": path.stat().st_size, "sha256": digest_file(path)}
@@ -83,6 +83,15 @@ def publish(out: Path, home: Path, write: Callable[[Path], dict[str, Any]]) -> d
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return record
+
+
+def _made(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except FileNotFoundError as error:  # the system makes none there, as below /proc
+        raise StorageError(
+            "a folder cannot be made there", where=str(folder.parent), fix="name another place with --out"
+        ) from error
 
 
 def _swap(part: Path, out: Path, old: Path) -> None:

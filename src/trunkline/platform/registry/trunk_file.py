@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from trunkline.core.digest import canonical_json, short
 from trunkline.core.errors import BundleError, InputError, NotFoundError
 from trunkline.core.files import write_atomic
+from trunkline.core.text import cut
+from trunkline.core.types.scenario import safe_name
 from trunkline.platform.registry.archive import read_archive, refused, write_archive
 from trunkline.platform.registry.keys import fingerprint, signing_key, trust, trusted_keys
 from trunkline.platform.registry.seals import canonical_member, check_signature, signed
@@ -20,11 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trunkline.algorithms.trunks import Trunk
+    from trunkline.algorithms.trunks.card import TrunkCard
 
 SUFFIX = ".tlt"
 LIMITS = {"card.json": 64 << 10, "trunk.onnx": 1 << 30, "dense.onnx": 1 << 30, "signature": 4 << 10}
 """Members in their order, with the most bytes of each."""
 _KIND = "trunk"
+_MOST_WORDS = 200  # characters
 _MOST = sum(LIMITS.values()) + (4 << 10)
 
 
@@ -53,7 +57,7 @@ def export_trunk(spec: str, home: Path, out: Path | None = None, *, say: Callabl
         "card.json": canonical_json(trunk.card.to_json()), "trunk.onnx": whole.pooled, "dense.onnx": whole.dense,
     }  # fmt: skip
     data = write_archive(signed(content, signing_key(home), kind=_KIND), LIMITS)
-    name = f"{trunk.card.name}-{short(trunk.card.digest)}{SUFFIX}"
+    name = f"{safe_name(trunk.card.name)}-{short(trunk.card.digest)}{SUFFIX}"
     path = out or home / "exports" / name
     if path.is_dir():
         path /= name
@@ -96,6 +100,7 @@ def import_trunk(path: Path, home: Path, *, trusting: bool = False) -> Trunk:
         card = TrunkCard.from_json(row)
         if canonical_json(card.to_json()) != members["card.json"]:
             raise ValueError(f"expected the card of {short(card.digest)} alone")
+        _check_words(card)
     except (KeyError, TypeError, ValueError, InputError) as error:
         said = error.message if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         raise refused(f"card.json: {said}"[:500], where, "trunk file") from error
@@ -103,6 +108,20 @@ def import_trunk(path: Path, home: Path, *, trusting: bool = False) -> Trunk:
     if trusting:
         trust(home, signer)
     return trunk
+
+
+def _check_words(card: TrunkCard) -> None:
+    """The words of a card are not in its digest, and its name becomes a file's.
+
+    Raises:
+        ValueError: When they are no names, or no texts for people.
+    """
+    for field in ("name", "licence", "source"):
+        text = getattr(card, field)
+        if not isinstance(text, str) or len(text) > _MOST_WORDS or not text.isprintable():
+            raise ValueError(f"{field}: expected a text of at most {_MOST_WORDS} characters, got {cut(repr(text))}")
+    if safe_name(card.name) != card.name:
+        raise ValueError(f"name: expected one that can be a file's, got {cut(repr(card.name))}")
 
 
 def _full(spec: str, home: Path) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from pathlib import Path
@@ -216,6 +218,27 @@ def test_an_image_is_decoded_when_its_turn_has_come_and_a_broken_one_fails_alone
         bad.result(timeout=30)
     same = engine.ask(images[0], ["m"]).result(timeout=30).scores["m"].probabilities
     assert np.allclose(good.result(timeout=30).scores["m"].probabilities, same, atol=1e-5)
+
+
+def test_a_picture_that_fails_is_freed_at_once(
+    engine: Engine, trunk: Trunk, make: Make, images: list[Image.Image]
+) -> None:
+    """Not when the garbage collector next looks: until then, broken pictures would fill the memory."""
+    held: list[weakref.ref[Image.Image]] = []
+
+    def broken() -> Image.Image:
+        picture = images[0].copy()
+        held.append(weakref.ref(picture))
+        raise DataError("the image is broken")
+
+    engine.put({"m": make(0)}, trunk)
+    gc.disable()
+    try:
+        future = engine.ask(broken, ["m"])
+        assert isinstance(future.exception(timeout=30), DataError)
+        assert [one() for one in held] == [None]
+    finally:
+        gc.enable()
 
 
 def test_a_caller_that_went_away_costs_the_others_nothing(

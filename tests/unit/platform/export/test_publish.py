@@ -139,6 +139,12 @@ def test_the_former_one_is_put_back_when_the_new_one_cannot_be(
     assert (out / "sub" / "model").read_text() == "one"
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc here")
+def test_a_place_where_no_folder_can_be_made_is_told(home: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be made there"):
+        publish(Path("/proc/x"), home, writer("one"))
+
+
 def test_a_place_with_nothing_is_fine(tmp_path: Path) -> None:
     check_place(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()

@@ -97,6 +97,12 @@ def test_a_signed_file_with_another_card_is_refused(
         "no JSON": (b"{", "canonical JSON in card.json"),
         "extra key": (canonical_json({**card.to_json(), "more": 1}), "expected the card of"),
         "no taps": (canonical_json({**card.to_json(), "taps": []}), "expected taps"),
+        "out of the home": (canonical_json(replace(card, name="../../x").to_json()), "name: expected one that can be"),
+        "long name": (
+            canonical_json(replace(card, name="x" * 9_999).to_json()),
+            "name: expected a text of at most 200",
+        ),
+        "no licence": (canonical_json({**card.to_json(), "licence": None}), "licence: expected a text"),
         "wider": (canonical_json(replace(card, size=64).to_json()), "expected uint8 pictures|does not run"),
     }
     for data, message in rows.values():
