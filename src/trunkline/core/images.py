@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,9 @@ def probe(data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageInfo:
     return ImageInfo(width, height, image.mode, image.format or "", _frames(image))
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, room: Callable[[int], AbstractContextManager[object]] = nullcontext
+) -> Image.Image:
     """Decode an image to upright 8-bit RGB.
 
     EXIF orientation is applied; of an animation (and of pages) the first is taken; transparency is laid on white.
@@ -95,6 +98,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     Args:
         data: The file's bytes.
         max_pixels: The most that the header may say, before anything is decoded.
+        room: Entered with the number of pixels while they are decoded, which takes up to 20 bytes each.
 
     Raises:
         TooLargeError: When the header says more than `max_pixels`.
@@ -103,8 +107,9 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     image = _open(data, max_pixels)
     _check_scans(image, data)
     try:
-        image.load()
-        return _to_rgb(_upright(image))
+        with room(image.width * image.height):
+            image.load()
+            return _to_rgb(_upright(image))
     except Exception as error:  # decoders raise many kinds on hostile bytes
         text = _words(error)
         kind = "truncated" if "truncated" in text.lower() else "broken"

@@ -15,6 +15,7 @@ from trunkline.core.errors import BusyError, DataError
 from trunkline.core.images import decode as decode_image
 from trunkline.service.answers import Body, check_wanted, encode
 from trunkline.service.protocol import InferRequest, decode
+from trunkline.service.room import Pixels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +54,7 @@ class Asker:
         self.engine = engine
         self.limits = limits
         self.max_pixels = settings.max_pixels
+        self.pixels = Pixels(settings.max_pixels)
         self.pool = ThreadPoolExecutor(settings.threads, "large")
         self._waiting = 0
         self._lock = threading.Lock()
@@ -184,7 +186,7 @@ class Job:
                 )
             return Image.fromarray(picture)
         try:
-            return decode_image(picture, max_pixels=self._asker.max_pixels)
+            return decode_image(picture, max_pixels=self._asker.max_pixels, room=self._asker.pixels.of)
         except DataError as error:
             raise DataError(error.message, where=where, fix=error.fix) from error
 

@@ -1,7 +1,10 @@
-"""How many requests are under way and how many bytes they brought: bounds that hold for all clients together."""
+"""Requests under way, the bytes that they brought, pixels in work: bounds that hold for all clients together."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -9,6 +12,10 @@ from trunkline.service.refusals import busy
 
 if TYPE_CHECKING:
     from trunkline.service.limits import Limits
+
+
+_SMALL = 4_000_000
+"""Pixels of a picture whose decoding takes so little memory that it is not counted."""
 
 
 class Room:
@@ -62,3 +69,32 @@ class Seat:
     ) -> None:
         self._room.held -= self._bytes
         self._room.requests -= 1
+
+
+class Pixels:
+    """Pixels of large pictures that are decoded at the same time: no more than the largest picture has.
+
+    Args:
+        most: Pixels.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def of(self, count: int) -> Iterator[None]:
+        """Hold so many; waits until there is room. Small pictures never wait."""
+        if count <= _SMALL:
+            yield
+            return
+        with self._changed:
+            self._changed.wait_for(lambda: not self._held or self._held + count <= self._most)
+            self._held += count
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= count
+                self._changed.notify_all()
