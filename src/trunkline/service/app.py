@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 _SHOWN = 100  # names on the first page
-_GONE = 499
 _SMALL = 64 << 10  # bytes of a request about models
+_GONE = 499
 """Status of a request whose client went away, as nginx counts it; nobody receives it."""
 _VERSIONED = ("", "/versions/{version}")
 
@@ -279,14 +279,23 @@ class Service:
             return read_object(bytes(body), "the body") if body else {}
 
     async def _in_turn(self, work: Callable[[], T]) -> T:
-        """Run what takes a while in a thread, one after the other."""
+        """Run what takes a while in a thread, one after the other; it goes on where nobody waits for it any longer."""
         if self._changing >= self.limits.loads:
             raise busy(f"{self._changing} changes wait already; ask again in a second")
         self._changing += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._changes, work)
-        finally:
-            self._changing -= 1
+        change = asyncio.get_running_loop().run_in_executor(self._changes, work)
+        change.add_done_callback(self._changed)
+        done, _ = await asyncio.wait({change}, timeout=self.limits.change_seconds)
+        if done:
+            return change.result()
+        after = f"not done after {self.limits.change_seconds:g} seconds, and still under way"
+        raise Refusal(504, "late", f"{after}; POST /v2/repository/index tells what is served")
+
+    def _changed(self, change: asyncio.Future[Any]) -> None:
+        """One change fewer waits; its error was told to who waits, and is nobody's where nobody does."""
+        self._changing -= 1
+        if not change.cancelled():
+            change.exception()
 
     async def _metrics(self, _: Request) -> Response:
         return Response(await asyncio.to_thread(self.metrics.text), media_type="text/plain; version=0.0.4")

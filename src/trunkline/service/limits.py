@@ -25,6 +25,7 @@ class Limits:
         idle_seconds: For the next request of a connection to begin.
         drain_seconds: For requests under way to be answered once the server is told to end.
         loads: Changes of the models that wait for their turn.
+        change_seconds: From when one is asked for to its answer; it goes on after that.
     """
 
     body_bytes: int = 32 * MB
@@ -40,3 +41,4 @@ class Limits:
     idle_seconds: int = 75
     drain_seconds: float = 20.0
     loads: int = 16
+    change_seconds: float = 120.0

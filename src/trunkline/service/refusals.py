@@ -30,7 +30,9 @@ def refusal_of(error: TrunklineError) -> Refusal:
         return busy(message)
     if isinstance(error, NotFoundError):
         return Refusal(404, "unknown", message)
-    if isinstance(error, InputError) and not isinstance(error, BundleError | StorageError):
+    if isinstance(error, StorageError):  # a disk that is full or gone: no fault of the request, and it may pass
+        return Refusal(503, "storage", message)
+    if isinstance(error, InputError) and not isinstance(error, BundleError):
         return Refusal(400, "invalid", message)
     return Refusal(500, "fault", message)
 

@@ -223,6 +223,18 @@ def test_late_answer_is_given_up_and_its_place_freed(serve: Callable[..., Up], p
     assert (up.service.asker.waiting, up.service.room.held) == (0, 0)
 
 
+def test_change_that_takes_long_is_told_and_goes_on(serve: Callable[..., Up], monkeypatch: pytest.MonkeyPatch) -> None:
+    up = serve(change_seconds=0.2, loads=1)
+    go = threading.Event()
+    load = up.service.catalogue.load
+    monkeypatch.setattr(up.service.catalogue, "load", lambda *args: load(*args) if go.wait(20) else None)
+    late = up.ask("POST", "/v2/repository/models/steel/load")
+    assert (late.status, "still under way" in late.error) == (504, True)
+    assert up.ask("POST", "/v2/repository/index").status == 429  # it keeps its turn
+    go.set()
+    assert until(lambda: up.ask("POST", "/v2/repository/index").status == 200)
+
+
 def test_work_for_a_client_that_has_gone_is_dropped(up: Up, pictures: Pictures, slow: Slow) -> None:
     body, length = binary([pictures.encode()] * 8)
     head = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"

@@ -21,7 +21,7 @@ ANSWERS = [
     (NotFoundError("model", "x", ()), 404, "unknown"),
     (BusyError("no"), 429, "busy"),
     (BundleError("no"), 500, "fault"),
-    (StorageError("no"), 500, "fault"),
+    (StorageError("no"), 503, "storage"),
     (TrunklineError("no"), 500, "fault"),
 ]
 
