@@ -154,7 +154,8 @@ HELP = {
     "data.path": "Where it is. A plain path in `data` is short for a source with only this key.",
     "labels": "Changes to the labels that the data brings.",
     "trunk": "The frozen backbone: a name from `trunkline trunks ls`, `onnx:FILE`, or "
-    "`timm:NAME?weights=FILE.safetensors`; see [trunks](trunks.md).",
+    "`timm:NAME?weights=FILE.safetensors`, each with `@SIDE` behind it for pictures of another side; "
+    "see [trunks](trunks.md).",
     "split": "How images are put aside for the gate.",
     "split.seed": "The same seed gives the same split.",
     "gates": 'Limits that the model must meet, as `accuracy: ">= 0.99"`; `champion: no-worse` compares '

@@ -43,6 +43,9 @@ def check_runs(exported: Exported, scratch: Path) -> None:
     found = {name: array.shape[: len(expected[name])] for name, array in dense.items()}
     if found != expected or pooled.shape != (2, card.width) or any(dense[name].ndim != 4 for name in maps):
         raise _wrong(card, f"expected features of shapes {expected}, got {found} and {pooled.shape}")
+    sides = {tap.name: card.size / tap.stride for tap in card.taps}  # where there is no padding, one less
+    if any(abs(side - sides[name]) > 1 for name in maps for side in dense[name].shape[2:]):
+        raise _wrong(card, f"expected maps of the sides {sides}, got { ({name: dense[name].shape for name in maps}) }")
     if not all(np.isfinite(array).all() for array in (pooled, *dense.values())):
         raise _wrong(card, "expected finite features, the graph gives NaN or infinity")
     near = _CLOSE * (1 + float(np.abs(pooled).max()))

@@ -15,6 +15,7 @@ from typing import Any
 from trunkline.algorithms.trunks.card import RECIPE, TrunkCard
 from trunkline.algorithms.trunks.loader import Exported, Loader
 from trunkline.algorithms.trunks.proof import check_runs
+from trunkline.algorithms.trunks.sized import at_side, parse, resized_card
 from trunkline.algorithms.trunks.table import SCHEMES, TRUNKS
 from trunkline.core.digest import canonical_json, digest_bytes, digest_file, short
 from trunkline.core.errors import InputError, NotFoundError
@@ -57,7 +58,8 @@ def resolve(spec: str, home: Path, *, where: str | None = None, say: Say | None 
     """The trunk that a name stands for; exported on first use, under a lock.
 
     Args:
-        spec: A name in `TRUNKS`, `onnx:FILE`, `timm:NAME`, or the digest of a trunk of this home.
+        spec: A name in `TRUNKS`, `onnx:FILE`, `timm:NAME`, or the digest of a trunk of this home; `@SIDE` behind it
+            asks for the same weights on pictures of another side.
         home: The home folder.
         where: What named it, for messages.
         say: Told before an export, which takes a while.
@@ -69,6 +71,9 @@ def resolve(spec: str, home: Path, *, where: str | None = None, say: Say | None 
     known = _load(home, spec)
     if known is not None:
         return known
+    base, side = parse(spec)
+    if side is not None:
+        return _sized(resolve(base, home, where=where, say=say), side, home, where)
     loader = _loader(spec, where)
     names = home / "trunks" / "names.json"
     entry = f"{RECIPE}|{spec}|{loader.stamp()}"
@@ -95,7 +100,10 @@ def stamp(spec: str, home: Path, *, where: str | None = None) -> str:
         InputError: When its weights are not there.
     """
     known = _load(home, spec)
-    return known.card.digest if known is not None else f"{spec}|{_loader(spec, where).stamp()}"
+    if known is not None:
+        return known.card.digest
+    base, side = parse(spec)
+    return f"{spec}|{_loader(spec, where).stamp()}" if side is None else f"{stamp(base, home, where=where)}@{side}"
 
 
 def anchored(spec: str, base: Path) -> str:
@@ -103,7 +111,8 @@ def anchored(spec: str, base: Path) -> str:
     scheme, colon, rest = spec.partition(":")
     if not colon or scheme not in SCHEMES:
         return spec
-    return f"{scheme}:{_LOADERS.load(scheme).anchored(rest, base)}"
+    name, side = parse(rest)
+    return f"{scheme}:{_LOADERS.load(scheme).anchored(name, base)}" + (f"@{side}" if side is not None else "")
 
 
 def _loader(spec: str, where: str | None) -> Loader:
@@ -160,7 +169,7 @@ def by_digest(digest: str, home: Path, *, name: str = "", say: Say | None = None
     """
     trunk = _load(home, digest)
     reason = ""
-    if trunk is None and name in TRUNKS.targets:  # never a path that a bundle names
+    if trunk is None and parse(name)[0] in TRUNKS.targets:  # never a path that a bundle names
         try:
             trunk = resolve(name, home, say=say)
         except InputError as error:
@@ -180,6 +189,17 @@ def _export(loader: Loader, home: Path) -> Trunk:
     with _scratch(home) as scratch:
         exported = loader.export(scratch)
         return _placed(exported, home, scratch)
+
+
+def _sized(trunk: Trunk, side: int, home: Path, where: str | None) -> Trunk:
+    """A trunk of this home at another input side, made on first use."""
+    if side == trunk.card.size:
+        return trunk
+    known = _load(home, resized_card(trunk.card, side, where=where).digest)
+    if known is not None:
+        return known
+    with locked(home / "locks" / "trunks.lock"), _scratch(home) as scratch:
+        return _placed(at_side(exported(trunk), side, scratch, where=where), home, scratch)
 
 
 def install(exported: Exported, home: Path) -> Trunk:
