@@ -18,6 +18,7 @@ NAMES = (
     "many_scenarios",
     "anomaly_head",
     "engine_heads",
+    "engine_detect",
     "npu_int8",
     "engine_end_to_end",
     "precision",

@@ -19,8 +19,27 @@ MODULES = {
     for path in sorted((SOURCE / "trunkline").rglob("*.py"))
     if path.stem != "__main__"
 }
-BUILD = ("torch", "mlflow", "datumaro", "lance", "pyarrow", "onnx", "onnxscript", "jinja2", "sqlalchemy", "timm")
-HEAVY = (*BUILD, "openvino", "onnxruntime", "sklearn", "skimage", "scipy", "pandas", "matplotlib", "PIL", "numpy")
+FITTING = (
+    "trunkline.algorithms.heads.learning",
+    "trunkline.algorithms.heads.detect.fitting",
+    "trunkline.algorithms.heads.detect.loss",
+    "trunkline.algorithms.heads.detect.network",
+)
+"""Networks, which are classes on PyTorch's own: they import it, and are themselves imported by a fit alone."""
+BUILD = ("torch", "mlflow", "datumaro", "lance", "pyarrow", "onnxscript", "jinja2", "sqlalchemy", "timm")
+HEAVY = (
+    *BUILD,
+    "onnx",
+    "openvino",
+    "onnxruntime",
+    "sklearn",
+    "skimage",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "PIL",
+    "numpy",
+)
 SETTINGS = ("pydantic", "yaml", "cryptography")
 
 
@@ -63,8 +82,9 @@ def test_what_is_not_needed_is_not_loaded(code: str, not_loaded: tuple[str, ...]
 
 def test_no_module_loads_what_only_building_or_running_needs() -> None:
     """Heavy packages are imported inside functions. Jinja is light, and only reports stand on it."""
-    heavy = [name for name in (*BUILD, "openvino", "onnxruntime", "sklearn", "skimage") if name != "jinja2"]
-    code = f"import importlib, sys\nfor name in {list(MODULES)!r}: importlib.import_module(name)\n{LOADED}"
+    heavy = [name for name in (*BUILD, "onnx", "openvino", "onnxruntime", "sklearn", "skimage") if name != "jinja2"]
+    others = [name for name in MODULES if name not in FITTING]
+    code = f"import importlib, sys\nfor name in {others!r}: importlib.import_module(name)\n{LOADED}"
     assert python(code, *heavy) == []
 
 
@@ -103,4 +123,4 @@ for name in ("openvino", "onnxruntime"):
     assert RUNTIMES.load(name)().available() == "", name
 print(json.dumps([status.text for status in HEADS.status()]))
 """
-    assert python(code) == ["ok", "ok", "ok"]
+    assert set(python(code)) == {"ok"}

@@ -27,6 +27,9 @@ def predict(
         ),
     ],
     sources: Annotated[list[Path], typer.Argument(help="Images and folders of images.")],
+    show: Annotated[
+        Path | None, typer.Option("--show", help="A folder for copies of the images with boxes drawn on them.")
+    ] = None,
     json: JsonOption = False,
     home: HomeOption = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.", show_default="all")] = None,
@@ -42,12 +45,14 @@ def predict(
 
     `trunkline predict 'steel*@champion' parts/ --json`
 
-    `trunkline predict detect.tflite photographs/`
+    `trunkline predict detect.tflite photographs/ --show drawn/`
     """
     from contextlib import ExitStack
+    from itertools import groupby
 
     from trunkline.compute.sensors import SENSORS
     from trunkline.core.text import printable
+    from trunkline.platform.engine.show import Show
     from trunkline.platform.registry.use import observe, predictors
 
     chosen = settings(home, threads=threads, writes=False)
@@ -65,16 +70,21 @@ def predict(
         for folder in found:
             yield from folder
 
+    shown = Show(show, chosen) if show is not None else None
     out = stdout()
     many = sum(len(predictor.models) for predictor in opened) > 1
     with ExitStack() as held:
         for predictor in opened:
             held.callback(predictor.close)
-        for model, observation in observe(opened, readings()):
-            if json:
-                emit({"model": model.name, **observation.to_json()})
-            else:
-                out.print(_line(observation, model.name if many else ""), markup=False)
+        for source, answers in groupby(observe(opened, readings()), key=lambda pair: pair[1].source):
+            said = [(model.name, observation) for model, observation in answers]
+            for name, observation in said:
+                if json:
+                    emit({"model": name, **observation.to_json()})
+                else:
+                    out.print(_line(observation, name if many else ""), markup=False)
+            if shown is not None:
+                shown.add(source, said)
     if failed:
         raise typer.Exit(2)
 
@@ -83,7 +93,7 @@ def _line(observation: Observation, name: str) -> str:
     """One answer for people: the labels that the model stands for, else the nearest ones, and why they are not said."""
     scores = {p.label: f"{p.label} {p.score:.3f}" for p in observation.predictions}
     if not scores or observation.predictions[0].box:
-        answer = ", ".join(_thing(p) for p in observation.predictions) or "nothing"
+        answer = ", ".join(_thing(p) for p in observation.predictions if p.accepted is not False) or "nothing"
     elif observation.accepted:
         answer = ", ".join(scores[label] for label in observation.accepted)
     else:

@@ -15,10 +15,18 @@ from trunkline.service.protocol import IMAGE, PIXELS, SIZE, Wanted
 if TYPE_CHECKING:
     import numpy as np
 
-    from trunkline.algorithms.heads.base import Scores
+    from trunkline.algorithms.heads.base import Scores, Things
     from trunkline.service.served import Served
 
 ANOMALY = "anomaly_score"
+_THINGS: dict[str, tuple[str, list[int]]] = {
+    "boxes": ("FP32", [-1, -1, 4]),
+    "box_scores": ("FP32", [-1, -1]),
+    "box_labels": ("BYTES", [-1, -1]),
+    "box_accepted": ("BOOL", [-1, -1]),
+}
+"""Things of each image by falling score, filled up to the image with the most: there the label is empty, the score 0.
+Boxes are x1, y1, x2, y2 as shares of the image's width and height."""
 _LENGTH = struct.Struct("<I")
 
 
@@ -39,6 +47,9 @@ def outputs_of(served: Served) -> dict[str, tuple[str, list[int]]]:
         "accepted": ("BOOL", [-1, labels]),
         "unsure": ("BOOL", [-1]),
     }
+    if served.task == "detect":
+        del outputs["label"]  # a picture has as many as things
+        return {**outputs, **_THINGS}
     return {**outputs, ANOMALY: ("FP32", [-1])} if served.anomaly else outputs
 
 
@@ -136,10 +147,29 @@ def _tensors(served: Served, scores: Sequence[Scores]) -> Mapping[str, np.ndarra
         "accepted": np.concatenate([one.accepted for one in scores]).astype(bool),
         "unsure": np.concatenate([one.unsure for one in scores]).astype(bool),
     }
+    if served.task == "detect":
+        del tensors["label"]
+        return tensors | _things(served, [thing for one in scores for thing in one.things or ()])
     anomaly = [one.anomaly for one in scores if one.anomaly is not None]
     if anomaly:
         tensors[ANOMALY] = np.concatenate(anomaly).astype(np.float32)
     return tensors
+
+
+def _things(served: Served, found: Sequence[Things]) -> dict[str, np.ndarray]:
+    """Things that are accepted, or nearly."""
+    import numpy as np
+
+    least = np.array([served.unsure[label][0] for label in served.labels])
+    kept = [np.flatnonzero(one.accepted | (one.scores >= least[one.labels])) for one in found]
+    shape = (len(found), max((len(rows) for rows in kept), default=0))
+    boxes, scores = np.zeros((*shape, 4), np.float32), np.zeros(shape, np.float32)
+    labels, accepted = np.full(shape, "", dtype=object), np.zeros(shape, bool)
+    for at, (one, rows) in enumerate(zip(found, kept, strict=True)):
+        count = len(rows)
+        boxes[at, :count], scores[at, :count] = one.boxes[rows], one.scores[rows]
+        labels[at, :count], accepted[at, :count] = [served.labels[n] for n in one.labels[rows]], one.accepted[rows]
+    return {"boxes": boxes, "box_scores": scores, "box_labels": labels, "box_accepted": accepted}
 
 
 def _datatype(values: np.ndarray) -> str:

@@ -163,7 +163,7 @@ def test_help_of_the_whole_names_every_command(trunkline: Trunkline) -> None:
         ("trunkline models pr", 2, "promote\n"),
         ("trunkline build --ta", 2, "--task\n"),
         ("trunkline build --task c", 3, "classify\n"),
-        ("trunkline new --task ", 3, "anomaly\nclassify\nmultilabel\n"),
+        ("trunkline new --task ", 4, "anomaly\nclassify\ndetect\nmultilabel\n"),
         ("trunkline data import --format c", 4, "coco\ncsv\n"),
         ("trunkline evaluate a b --split t", 5, "test\ntrain\n"),
         ("trunkline models promote --alias ch", 4, "champion\nchallenger\n"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tritonclient.http import InferResult
 
-from trunkline.algorithms.heads.base import Scores
+from trunkline.algorithms.heads.base import Scores, Things
 from trunkline.core.errors import DataError
 from trunkline.service.answers import check_wanted, encode, metadata, outputs_of
 from trunkline.service.protocol import Wanted
@@ -83,3 +83,35 @@ def test_output_that_a_model_has_not() -> None:
     check_wanted(SERVED, [Wanted("scores", False)])
     with pytest.raises(DataError, match=r"outputs\[0\].name: expected one of scores, .*got 'anomaly_score'"):
         check_wanted(SERVED, [Wanted("anomaly_score", False)])
+
+
+BOXED = replace(SERVED, task="detect", unsure={"b": (0.2, 0.4), "a": (0.2, 0.4), "划痕": (0.2, 0.4)})
+NONE = np.zeros(0)
+
+
+def found(*rows: tuple[list[float], int, float, bool]) -> Scores:
+    """An image's things: box, label, score, accepted."""
+    boxes, labels, scores, accepted = zip(*rows, strict=True) if rows else (np.zeros((0, 4)), NONE, NONE, NONE)
+    things = Things(np.array(boxes), np.array(labels, int), np.array(scores), np.array(accepted, bool))
+    return Scores(np.array([[0.9, 0.0, 0.3]]), np.array([[True, False, False]]), np.array([True]), things=(things,))
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_things_are_filled_up_to_the_image_with_the_most(binary: bool) -> None:
+    corner, whole = [0.0, 0.0, 0.5, 0.25], [0.0, 0.0, 1.0, 1.0]
+    scores = [found((corner, 2, 0.9, True), (whole, 0, 0.3, False), (whole, 1, 0.1, False)), found()]
+    body = encode(BOXED, "e" * 64, scores, id="", wanted=(), binary=binary)
+    read = InferResult.from_response_body(body.data, header_length=body.header)
+    names = [one["name"] for one in read.get_response()["outputs"]]
+    assert names == list(outputs_of(BOXED)) == [
+        "scores", "accepted", "unsure", "boxes", "box_scores", "box_labels", "box_accepted"
+    ]  # fmt: skip
+    assert read.as_numpy("boxes").tolist() == [[corner, whole], [[0.0] * 4] * 2]
+    np.testing.assert_allclose(read.as_numpy("box_scores"), [[0.9, 0.3], [0, 0]], rtol=1e-6)
+    assert as_text(read.as_numpy("box_labels")).tolist() == ["划痕", "b", "", ""]
+    assert read.as_numpy("box_accepted").tolist() == [[True, False], [False, False]]
+
+
+def test_images_without_things_have_none() -> None:
+    body = encode(BOXED, "e" * 64, [found()], id="", wanted=[Wanted("boxes", False)], binary=False)
+    assert json.loads(body.data)["outputs"] == [{"name": "boxes", "datatype": "FP32", "shape": [1, 0, 4], "data": []}]

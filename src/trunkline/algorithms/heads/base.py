@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
+from trunkline.core.types.dataset import Box
 from trunkline.core.types.features import FeatureTable
 from trunkline.core.types.head import TrainedHead
 from trunkline.core.types.scenario import OperatingPoint
+from trunkline.core.types.view import View
 
 _MOST = 1e12  # largest weight and calibration of a head: far beyond what is ever fitted, and float32 bears it
 
@@ -29,6 +31,13 @@ class FitJob:
         seed: For everything that is drawn.
         channels: Channels of each tap, in the order in which the pooled features hold their mean, std and max. Heads
             on pooled features use them to take contrast out tap by tap; without, they take it out of the row as one.
+        strides: Input pixels a position of each tap; for heads that look at places.
+        boxes: Things in each of the n images, as shares of its width and height; empty for tasks without.
+        plan: How a head with a network is fitted, as `core.types.plan` has it.
+        views: Gives the features of the n images in another view; None: they are only there as they are.
+        threads: CPU threads.
+        progress: Told of steps done and steps in all.
+        say: Told of what a person should know of the fit.
     """
 
     name: str
@@ -39,6 +48,13 @@ class FitJob:
     operating_point: OperatingPoint = field(default_factory=OperatingPoint)
     seed: int = 0
     channels: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+    boxes: tuple[tuple[Box, ...], ...] = ()
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    views: Callable[[View], FeatureTable] | None = None
+    threads: int = 1
+    progress: Callable[[int, int], None] | None = None
+    say: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.table.images)
@@ -48,6 +64,20 @@ class FitJob:
             )
         if self.channels and 3 * sum(self.channels) != self.table.pooled.shape[1]:
             raise ValueError(f"expected taps of {self.table.pooled.shape[1]} / 3 channels in all, got {self.channels}")
+        if self.boxes and len(self.boxes) != count:
+            raise ValueError(f"expected boxes of {count} images, got those of {len(self.boxes)}")
+
+    def seen(self, view: View) -> FeatureTable:
+        """Features of the images in a view.
+
+        Raises:
+            ValueError: When they are only there as they are.
+        """
+        if not view.number:
+            return self.table
+        if self.views is None:
+            raise ValueError(f"expected the view {view.number}, there is none but that of the pictures as they are")
+        return self.views(view)
 
 
 @dataclass(frozen=True)
@@ -56,13 +86,31 @@ class Fitted:
 
     Attributes:
         head: The head.
-        cv_scores: Calibrated out-of-fold probabilities, shape (n, labels), rows as in the job.
+        cv_scores: Calibrated out-of-fold probabilities, shape (n, labels), rows as in the job; NaN for images that were
+            never held out.
         detail: Figures for the report, JSON only.
     """
 
     head: TrainedHead
     cv_scores: np.ndarray
     detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Things:
+    """What is seen in one image, m things by falling score.
+
+    Attributes:
+        boxes: x1, y1, x2, y2 as shares of its width and height, shape (m, 4).
+        labels: Places in the head's labels, shape (m,).
+        scores: Calibrated, shape (m,).
+        accepted: Whether the head stands for them at its operating point, bool of shape (m,).
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    accepted: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -74,12 +122,15 @@ class Scores:
         accepted: Labels that the head stands for at its operating point, bool of shape (n, labels).
         unsure: Images that a person should look at, bool of shape (n,).
         anomaly: Raw anomaly scores of shape (n,), larger is stranger; None for other tasks.
+        things: What is seen in each image, for tasks that look for things; None for others. The arrays above then say
+            what the best thing of each label says.
     """
 
     probabilities: np.ndarray
     accepted: np.ndarray
     unsure: np.ndarray
     anomaly: np.ndarray | None = None
+    things: tuple[Things, ...] | None = None
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Scores:
         """The answers on some rows."""
@@ -88,6 +139,7 @@ class Scores:
             self.accepted[rows],
             self.unsure[rows],
             None if self.anomaly is None else self.anomaly[rows],
+            None if self.things is None else tuple(self.things[int(row)] for row in rows),
         )
 
 
@@ -112,27 +164,27 @@ class Head(Protocol):
         """Evidence for a label by place, from the dense maps: float32 of shape (n, h, w), above zero speaks for it."""
 
 
-def check(kind: Head, head: TrainedHead, channels: Mapping[str, int]) -> None:
+def check(kind: Head, head: TrainedHead, taps: Mapping[str, tuple[int, int]]) -> None:
     """Make sure that a head answers on the features of a trunk, by asking it about one blank picture.
 
     Args:
         kind: The task.
         head: The head, which may be from anywhere.
-        channels: Channels of the trunk's taps, by name.
+        taps: Channels of the trunk's taps and the side of their maps, by name.
 
     Raises:
         ValueError: When its weights are of another shape, or something that it needs is missing.
     """
-    wanted = (1, len(head.labels))
+    wanted, channels = (1, len(head.labels)), [count for count, _ in taps.values()]
     shapes = ", ".join(f"{name} {array.shape}" for name, array in sorted(head.weights.items()))
     said = (
-        f"expected a {kind.task} head of {wanted[1]} labels on taps of {list(channels.values())} channels, "
-        f"got weights {shapes or 'none'}"
+        f"expected a {kind.task} head of {wanted[1]} labels on taps of {channels} channels, "
+        f"got weights {shapes[:200] or 'none'}"
     )
     try:
         _check_numbers(head)
-        dense = {tap: np.zeros((1, channels[tap], 8, 8), np.float32) for tap in kind.dense}
-        table = FeatureTable(("",), np.zeros((1, 3 * sum(channels.values())), np.float32), head.trunk, dense)
+        dense = {tap: np.zeros((1, taps[tap][0], taps[tap][1], taps[tap][1]), np.float32) for tap in kind.dense}
+        table = FeatureTable(("",), np.zeros((1, 3 * sum(channels)), np.float32), head.trunk, dense)
         with np.errstate(all="ignore"):
             scores = kind.predict(head, table)
         fits = scores.probabilities.shape == scores.accepted.shape == wanted and scores.unsure.shape == (1,)

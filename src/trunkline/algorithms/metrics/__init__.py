@@ -10,6 +10,7 @@ from trunkline.core.plugins import Table
 
 if TYPE_CHECKING:
     from trunkline.algorithms.heads.base import Scores
+    from trunkline.core.types.dataset import Truth
 
 __all__ = ["METRICS", "ClassRow", "Metrics", "evaluate"]
 
@@ -19,13 +20,14 @@ METRICS = Table(
         "classify": "trunkline.algorithms.metrics.classify:evaluate",
         "multilabel": "trunkline.algorithms.metrics.multilabel:evaluate",
         "anomaly": "trunkline.algorithms.metrics.anomaly:evaluate",
+        "detect": "trunkline.algorithms.metrics.detect:evaluate",
     },
 )
 """Scoring functions by task, each `(labels, scores, targets, intervals) -> Metrics`."""
 
 
 def evaluate(
-    task: str, labels: Sequence[str], scores: Scores, targets: Sequence[Sequence[str]], *, intervals: bool = True
+    task: str, labels: Sequence[str], scores: Scores, targets: Sequence[Truth], *, intervals: bool = True
 ) -> Metrics:
     """Score a head's answers against the truth.
 
@@ -33,7 +35,7 @@ def evaluate(
         task: Name of the task.
         labels: The head's labels, in the order of its outputs.
         scores: Its answers on n images.
-        targets: True labels of each of the n images.
+        targets: What is true of each of the n images: its labels, or what is in it, as the task has it.
         intervals: Leave the 95 % intervals out when only the values are wanted.
 
     Raises:

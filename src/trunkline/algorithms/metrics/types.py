@@ -22,6 +22,8 @@ class ClassRow:
         recall: Of the images that have the label, the share that got it; NaN when none has it.
         f1: Harmonic mean of the two; NaN when no test image has the label.
         false: Test images that got the label and do not have it.
+        average_precision: For tasks that look for things, at an overlap of one half; NaN for others. There, all of the
+            above count things and boxes instead of images.
     """
 
     label: str
@@ -33,10 +35,14 @@ class ClassRow:
     precision_interval: Interval = (0.0, 1.0)
     recall_interval: Interval = (0.0, 1.0)
     f1_interval: Interval = (0.0, 1.0)
+    average_precision: float = math.nan
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, JSON only; what could not be measured is None."""
-        return {name: json_ready(getattr(self, name)) for name in self.__dataclass_fields__}
+        """The fields, JSON only; what could not be measured is None, and what the task does not have is not there."""
+        row = {name: json_ready(getattr(self, name)) for name in self.__dataclass_fields__}
+        if math.isnan(self.average_precision):
+            del row["average_precision"]
+        return row
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,10 @@ class TrunkCard:
         """Pooled features of one image."""
         return 3 * sum(tap.channels for tap in self.taps)
 
+    def maps(self) -> dict[str, tuple[int, int]]:
+        """Channels and side of each tap's map."""
+        return {tap.name: (tap.channels, -(-self.size // tap.stride)) for tap in self.taps}
+
     def slices(self) -> dict[str, dict[str, slice]]:
         """Where each tap's mean, std and max stand in the pooled features."""
         result, start = {}, 0

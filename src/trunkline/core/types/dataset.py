@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -33,6 +33,37 @@ class Box:
     @property
     def area(self) -> float:
         return (self.x2 - self.x1) * (self.y2 - self.y1)
+
+
+@dataclass(frozen=True, slots=True)
+class Boxed:
+    """What is in one image, for tasks that look for things. It holds, and lists, the labels that are in it.
+
+    Attributes:
+        width, height: Of the image, pixels.
+        boxes: Things, in pixels.
+    """
+
+    width: int
+    height: int
+    boxes: tuple[Box, ...] = ()
+
+    def __contains__(self, label: object) -> bool:
+        return any(box.label == label for box in self.boxes)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted({box.label for box in self.boxes}))
+
+    def shares(self) -> tuple[Box, ...]:
+        """The boxes as shares of the image's width and height."""
+        return tuple(
+            Box(box.label, box.x1 / self.width, box.y1 / self.height, box.x2 / self.width, box.y2 / self.height)
+            for box in self.boxes
+        )
+
+
+Truth = tuple[str, ...] | Boxed
+"""What is true of an image: its labels, or what is in it and where."""
 
 
 @dataclass(frozen=True, slots=True)

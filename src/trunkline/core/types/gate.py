@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 Verdict = Literal["passed", "failed"]
 Evidence = Literal["ok", "thin"]
-PRIMARY = {"classify": "accuracy", "multilabel": "f1_macro", "anomaly": "auroc"}
+PRIMARY = {"classify": "accuracy", "multilabel": "f1_macro", "anomaly": "auroc", "detect": "map50"}
 """The one figure that says how good a model of each task is; champions are compared by it."""
 _INSTEAD: dict[str, tuple[str, ...]] = {"anomaly": ("false_reject_rate", "recall")}
 NOT_MEASURED = "not measured"

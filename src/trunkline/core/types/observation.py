@@ -40,11 +40,14 @@ class Prediction:
         label: What is seen.
         score: Calibrated, where a model of ours says it; raw, where a model that somebody brought says it.
         box: Where, for tasks that look for things: x1, y1, x2, y2 in pixels of the source.
+        accepted: Whether the model stands for this thing at its operating point; None for labels of whole images, and
+            for models that have no such point.
     """
 
     label: str
     score: float
     box: tuple[float, float, float, float] | None = None
+    accepted: bool | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.score <= 1.0:
@@ -56,6 +59,8 @@ class Prediction:
         row: dict[str, Any] = {"label": self.label, "score": self.score}
         if self.box is not None:
             row["box"] = list(self.box)
+        if self.accepted is not None:
+            row["accepted"] = self.accepted
         return row
 
 
@@ -67,7 +72,7 @@ class Observation:
         source, frame, time: The reading's.
         predictions: Labels by falling score. `classify`: all labels, the first is the answer; `multilabel`: all
             labels, those at or over their threshold are in `accepted`; `anomaly`: the two labels; `detect`: one entry a
-            thing that is seen, each with its box.
+            thing that is accepted or nearly, each with its box.
         accepted: The labels that the model stands for, at its operating point.
         unsure: True inside the band where a person should look.
         bundle: Digest of the bundle.

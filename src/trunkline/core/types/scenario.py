@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Task = Literal["classify", "multilabel", "anomaly"]
+from trunkline.core.types.plan import DetectPlan
+
+Task = Literal["classify", "multilabel", "anomaly", "detect"]
 GATE_NAMES: dict[str, tuple[str, ...]] = {
     "classify": ("accuracy", "recall_min", "recall_macro", "precision_min", "f1_macro", "unsure_rate"),
     "multilabel": (
@@ -24,6 +26,7 @@ GATE_NAMES: dict[str, tuple[str, ...]] = {
         "unsure_rate",
     ),
     "anomaly": ("auroc", "average_precision", "recall", "false_reject_rate", "balanced_accuracy", "unsure_rate"),
+    "detect": ("map50", "map", "ap50_min", "recall", "precision", "f1", "recall_min", "precision_min", "unsure_rate"),
 }
 """Quality gates that each task knows; the machine gates below hold for every task."""
 PRECISION_LOSS = 0.005
@@ -201,6 +204,9 @@ class Scenario(_Strict):
     gates: dict[str, str] = Field(default_factory=dict)
     operating_point: OperatingPoint = OperatingPoint()
     budget: Budget | None = None
+    plan: DetectPlan | None = Field(
+        default=None, description="How the head is fitted, where that is not left to the line."
+    )
     precision_loss: float = Field(
         default=PRECISION_LOSS, ge=0.0, le=1.0, strict=True,
         description="What a class may lose when the model runs in a faster precision; half a point is 0.005.",
@@ -224,6 +230,12 @@ class Scenario(_Strict):
     def _data(cls, data: Any) -> Any:
         items = data if isinstance(data, (list, tuple)) else [data]
         return tuple({"path": item} if isinstance(item, (str, Path)) else item for item in items)
+
+    @model_validator(mode="after")
+    def _planned(self) -> Scenario:
+        if self.plan is not None and self.task != "detect":
+            raise ValueError(f"plan: expected none for {self.task}, whose heads have nothing to plan")
+        return self
 
     @model_validator(mode="after")
     def _gates(self) -> Scenario:

@@ -222,13 +222,14 @@ def _row(way: Way, used: str, speed: Speed, plain: Speed, cosines: np.ndarray) -
 
 
 def _asked(work: Work) -> list[Asked]:
+    from trunkline.platform.data.view import truths
     from trunkline.platform.engine.fleet import Model
 
     return [
         Asked(
             Model(bundle.digest, bundle.head, bundle.name),
             tuple(sample.image for sample in samples),
-            tuple(sample.labels for sample in samples),
+            truths(bundle.task, samples),
         )
         for bundle, samples in work.bundles
     ]

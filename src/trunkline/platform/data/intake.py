@@ -10,7 +10,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +21,7 @@ from trunkline.core.images import TooLargeError, check_bytes, decode
 from trunkline.core.types.dataset import Box, Dataset, Finding, Sample
 from trunkline.core.types.scenario import Source
 from trunkline.platform.data.fingerprint import stat_of
+from trunkline.platform.data.formats.gather import DIGITS
 from trunkline.platform.data.store import ImageStore
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 _SAVE_EVERY = 2000
+_NAMED = 100  # images of one finding that are named
+_ONE_SHAPE = 0.02  # by which the sides of an image and those that its labels tell may differ in proportion
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KINDS = {
     "unreadable": ("cannot be read and was left out", "cannot be read and were left out"),
@@ -193,7 +196,8 @@ class Intake:
 
         self.store.add(kept())
         memory.save()
-        return _samples(items, known), _quarantine(items, known) + _lost_boxes(items, known)
+        items, scaled = _rescaled(items, known)
+        return _samples(items, known), _quarantine(items, known) + scaled + _lost_boxes(items, known)
 
 
 def take_in(sources: Sequence[Source], settings: Settings, *, name: str, progress: Progress | None = None) -> Dataset:
@@ -259,6 +263,56 @@ def _one(path: Path, max_pixels: int) -> _Looked:
     except DataError as error:
         return _Looked(path, stat, _Seen(kind="unreadable", reason=error.message))
     return _Looked(path, stat, _Seen(digest_bytes(data), *image.size), data)
+
+
+def _rescaled(items: Sequence[Item], known: dict[Path, _Seen]) -> tuple[list[Item], list[Finding]]:
+    """Boxes in pixels of the image as it is, where labels were made on one of another size.
+
+    Labels often tell a wrong size, and boxes are right all the same. So boxes are scaled only where all of them are
+    inside the sizes that their labels tell, and those are of the images' own shape.
+    """
+    other = [
+        item
+        for item in items
+        if item.boxes and all(item.declared) and (seen := known[item.path]).digest
+        and item.declared != (seen.width, seen.height)
+    ]  # fmt: skip
+    if not other:
+        return list(items), []
+    made_for = {item.path: item.declared for item in other if _of_one_shape(item, known[item.path])}
+    trusted = len(made_for) == len(other) and all(_inside(box, item.declared) for item in other for box in item.boxes)
+    names = tuple(item.name for item in other[:_NAMED])
+    first, seen = other[0], known[other[0].path]
+    sizes = f"{first.declared[0]:g} x {first.declared[1]:g}, it is {seen.width} x {seen.height} ({first.name})"
+    count = "1 image was" if len(other) == 1 else f"{len(other):,} images were"
+    if not trusted:
+        text = (
+            f"{count} of another size when they were labelled: the labels say {sizes}; boxes were taken as they stand"
+        )
+        return list(items), [Finding("other-size", "warning", text, names=names)]
+    text = f"{count} of another size when they were labelled: the labels say {sizes}; their boxes were scaled"
+    scaled = [_scaled(item, known[item.path]) if item.path in made_for else item for item in items]
+    return scaled, [Finding("other-size", "warning", text, names=names)]
+
+
+def _of_one_shape(item: Item, seen: _Seen) -> bool:
+    width, height = item.declared
+    return abs(width * seen.height - height * seen.width) <= _ONE_SHAPE * width * seen.height
+
+
+def _inside(box: Box, size: tuple[float, float]) -> bool:
+    return box.x2 <= size[0] + 1 and box.y2 <= size[1] + 1
+
+
+def _scaled(item: Item, seen: _Seen) -> Item:
+    across, down = seen.width / item.declared[0], seen.height / item.declared[1]
+    boxes = []
+    for box in item.boxes:
+        x1, x2 = round(box.x1 * across, DIGITS), round(box.x2 * across, DIGITS)
+        y1, y2 = round(box.y1 * down, DIGITS), round(box.y2 * down, DIGITS)
+        if x1 < x2 and y1 < y2:
+            boxes.append(Box(box.label, x1, y1, x2, y2))
+    return replace(item, boxes=tuple(boxes), declared=(float(seen.width), float(seen.height)))
 
 
 def _samples(items: Sequence[Item], known: dict[Path, _Seen]) -> list[Sample]:

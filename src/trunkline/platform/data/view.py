@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from trunkline.core.errors import DataError
-from trunkline.core.types.dataset import Dataset, Finding, Sample
+from trunkline.core.types.dataset import Box, Boxed, Dataset, Finding, Sample, Truth
 from trunkline.core.types.scenario import Labels
 from trunkline.platform.data.copies import merge_copies
 
@@ -29,6 +29,7 @@ def for_task(dataset: Dataset, task: str, labels: Labels) -> Dataset:
         "classify": _enough_classes,
         "multilabel": _enough_labels,
         "anomaly": _enough_good,
+        "detect": _enough_boxes,
     }
     return checks[task](seen, labels)
 
@@ -39,17 +40,20 @@ def labelled(dataset: Dataset, task: str, labels: Labels) -> Dataset:
     - `classify`: the image's own label; of boxes, the label with the largest boxed area.
     - `multilabel`: the image's own labels and those of its boxes.
     - `anomaly`: `good` for the labels that `labels.good` names, else `anomaly`.
+    - `detect`: those of its boxes; what is said of the whole image is not looked at.
 
-    Images without a label are left out (`multilabel` takes them as having none) and reported; copies count once.
+    Images without a label are left out (`multilabel` takes them as having none, `detect` as having nothing in them) and
+    reported; copies count once.
     """
     changed = [_relabel(sample, labels) for sample in dataset.samples]
     views: dict[str, Callable[[list[Sample], Labels], tuple[list[Sample], list[Finding]]]] = {
         "classify": _classify,
         "multilabel": _multilabel,
         "anomaly": _anomaly,
+        "detect": _detect,
     }
     samples, findings = views[task](changed, labels)
-    kept, doubles = merge_copies(samples, together=task == "multilabel")
+    kept, doubles = merge_copies(samples, together=task in ("multilabel", "detect"))
     space = (GOOD, ANOMALY) if task == "anomaly" else tuple(sorted({name for s in kept for name in s.labels}))
     return _made(dataset, kept, space, [*dataset.findings, *findings, *doubles])
 
@@ -105,6 +109,68 @@ def _anomaly(samples: list[Sample], labels: Labels) -> tuple[list[Sample], list[
         for s in rest
     ]
     return judged, _unlabelled(unlabelled)
+
+
+def _detect(samples: list[Sample], _: Labels) -> tuple[list[Sample], list[Finding]]:
+    """Boxes cut to their images; what is left of no size is left out."""
+    kept, outside = [], []
+    for sample in samples:
+        boxes = tuple(cut for box in sample.boxes if (cut := _inside(box, sample)) is not None)
+        if boxes != sample.boxes:
+            outside.append(sample)
+        kept.append(replace(sample, labels=tuple(box.label for box in boxes), boxes=boxes))
+    if not outside:
+        return kept, []
+    text = (
+        f"boxes of {len(outside)} images reach out of them: they were cut, or left out where nothing of them is inside"
+    )
+    return kept, [Finding.on("boxes-outside", "warning", text, outside)]
+
+
+def _inside(box: Box, sample: Sample) -> Box | None:
+    if not (sample.width and sample.height):  # not known
+        return box
+    x1, y1 = max(0.0, box.x1), max(0.0, box.y1)
+    x2, y2 = min(float(sample.width), box.x2), min(float(sample.height), box.y2)
+    if x1 >= x2 or y1 >= y2:
+        return None
+    return box if (x1, y1, x2, y2) == (box.x1, box.y1, box.x2, box.y2) else replace(box, x1=x1, y1=y1, x2=x2, y2=y2)
+
+
+def truths(task: str, samples: Sequence[Sample]) -> tuple[Truth, ...]:
+    """What is true of images, as a task has it."""
+    if task == "detect":
+        return tuple(Boxed(sample.width, sample.height, sample.boxes) for sample in samples)
+    return tuple(sample.labels for sample in samples)
+
+
+def _enough_boxes(dataset: Dataset, _: Labels) -> Dataset:
+    counts = Counter(label for sample in dataset.samples for label in sample.labels)
+    few = _few(counts)
+    if not counts or len(few) == len(counts):
+        named = ", ".join(f"{label!r} is in {counts[label]}" for label in few[:8]) or "there are no boxes"
+        raise DataError(
+            f"expected boxes of a label in at least {_LEAST} images, but {named}",
+            where=dataset.name,
+            fix="bring boxes (VOC, COCO, YOLO), or use `task: classify`, which needs none",
+        )
+    if few:
+        left = [sample for sample in dataset.samples if set(sample.labels) & set(few)]
+        kept = [
+            replace(
+                sample,
+                labels=tuple(label for label in sample.labels if label not in few),
+                boxes=tuple(box for box in sample.boxes if box.label not in few),
+            )
+            for sample in dataset.samples
+        ]
+        space = tuple(sorted(set(counts) - set(few)))
+        dataset = _made(dataset, kept, space, [*dataset.findings, _left_out(few, left)])
+    none = [sample for sample in dataset.samples if not sample.boxes]
+    if not none:
+        return dataset
+    found = Finding.on("no-boxes", "info", f"{len(none)} images have no boxes: they teach what is not one", none)
+    return replace(dataset, findings=(*dataset.findings, found))
 
 
 def _enough_classes(dataset: Dataset, _: Labels) -> Dataset:

@@ -41,12 +41,12 @@ class Column:
     Args:
         home: The home folder.
         trunk: The trunk's digest.
-        name: "pooled", or a tap.
+        name: "pooled", or a tap; behind it, after a dash, the view, where it is not that of pictures as they are.
     """
 
     def __init__(self, home: Path, trunk: str, name: str) -> None:
         self.path = home / "features" / f"{trunk}-{name}.lance"
-        self.dtype = "float32" if name == "pooled" else "float16"
+        self.dtype = "float32" if name.partition("-")[0] == "pooled" else "float16"
         self._rows: dict[bytes, int] | None = None
         self._table: Any = None
         self._reads = 0

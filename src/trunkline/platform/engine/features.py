@@ -18,6 +18,7 @@ from trunkline.core.errors import DataError, InputError
 from trunkline.core.files import locked
 from trunkline.core.images import decode
 from trunkline.core.types.features import FeatureTable
+from trunkline.core.types.view import AS_IT_IS, View
 from trunkline.platform.engine.columns import Column
 from trunkline.platform.tables import DamagedTableError
 
@@ -40,13 +41,15 @@ class FeatureStore:
     Args:
         settings: Home, threads, batch, runtime.
         trunk: The trunk.
+        view: How it sees the pictures.
 
     Attributes:
         embedded: Images that this object really ran the trunk on.
     """
 
-    def __init__(self, settings: Settings, trunk: Trunk) -> None:
+    def __init__(self, settings: Settings, trunk: Trunk, view: View = AS_IT_IS) -> None:
         self.settings = settings
+        self.view = view
         self.trunk = trunk
         self.embedded = 0
         self._columns: dict[str, Column] = {}
@@ -60,7 +63,8 @@ class FeatureStore:
                     where=f"trunk {self.trunk.card.name}",
                     fix="name a trunk with more taps; tasks that look at places need two",
                 )
-            self._columns[name] = Column(self.settings.home, self.trunk.card.digest, name)
+            kept = f"{name}-{self.view.key}" if self.view.number else name
+            self._columns[name] = Column(self.settings.home, self.trunk.card.digest, kept)
         return self._columns[name]
 
     def missing(self, images: Sequence[str], *, dense: Sequence[str] = ()) -> list[str]:
@@ -111,7 +115,7 @@ class FeatureStore:
             opened = session or open_trunk(self.trunk, self.settings, dense=bool(dense))
             kept = _Kept(names)
             try:
-                with closing(embedded(opened, todo, read, self.settings)) as results:
+                with closing(embedded(opened, todo, read, self.settings, self.view)) as results:
                     for digests, out in results:
                         kept.add(digests, out)
                         if kept.full:
@@ -199,7 +203,7 @@ class _Kept:
 
 
 def embedded(
-    session: TrunkSession, images: Sequence[str], read: Read, settings: Settings
+    session: TrunkSession, images: Sequence[str], read: Read, settings: Settings, view: View = AS_IT_IS
 ) -> Generator[tuple[tuple[str, ...], Mapping[str, np.ndarray]], None, None]:
     """Features of images from their files' bytes: decoding in threads, the trunk at work meanwhile, in order.
 
@@ -208,6 +212,7 @@ def embedded(
         images: Image digests.
         read: Gives (digest, file bytes) for digests, in their order.
         settings: Threads, batch, largest image.
+        view: How the trunk sees the pictures.
 
     Yields:
         Digests of one batch with the trunk's outputs.
@@ -227,7 +232,7 @@ def embedded(
 
     # Closed in this order when the caller stops early: first the trunk, then the threads that decode for it.
     with (
-        closing(decoded(images, read, session.card, settings)) as stream,
+        closing(decoded(images, read, session.card, settings, view)) as stream,
         closing(session.stream(batches(stream))) as outputs,
     ):
         for out in outputs:
@@ -235,7 +240,7 @@ def embedded(
 
 
 def decoded(
-    images: Sequence[str], read: Read, card: TrunkCard, settings: Settings
+    images: Sequence[str], read: Read, card: TrunkCard, settings: Settings, view: View = AS_IT_IS
 ) -> Generator[tuple[str, np.ndarray], None, None]:
     """Images decoded and resized in threads, in order, a bounded number ahead of the trunk.
 
@@ -244,6 +249,7 @@ def decoded(
         read: Gives (digest, file bytes) for digests, in their order.
         card: Says the trunk's input size.
         settings: Threads, batch, largest image.
+        view: How the trunk sees them.
 
     Yields:
         Digest and uint8 pixels of shape (size, size, 3).
@@ -254,7 +260,8 @@ def decoded(
 
     def one(digest: str, data: bytes) -> tuple[str, np.ndarray]:
         try:
-            return digest, preprocess(decode(data, max_pixels=settings.max_pixels), card)
+            window = view.window(digest) if view.number else None
+            return digest, preprocess(decode(data, max_pixels=settings.max_pixels), card, window)
         except DataError as error:
             raise DataError(error.message, where=f"image {digest[:12]}", fix=error.fix) from error
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trunkline.algorithms.heads.base import Scores
     from trunkline.algorithms.trunks import Trunk
     from trunkline.core.settings import Settings
+    from trunkline.core.types.dataset import Truth
     from trunkline.core.types.head import TrainedHead
 
 CLEARLY = 1.2
@@ -125,7 +126,7 @@ def _int8(trunk: Trunk, cards: Sequence[Card], settings: Settings) -> Way:
 
 def trial(
     head: TrainedHead,
-    targets: Sequence[tuple[str, ...]],
+    targets: Sequence[Truth],
     before: Scores,
     after: Scores,
     *,
@@ -136,7 +137,7 @@ def trial(
 
     Args:
         head: The model's head.
-        targets: Labels of each of n test images.
+        targets: What is true of each of n test images.
         before: Its answers on them in float32.
         after: Its answers in that way.
         way: The way.

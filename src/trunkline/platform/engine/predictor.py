@@ -15,7 +15,7 @@ from trunkline.platform.engine.fleet import Fleet, Model
 if TYPE_CHECKING:
     import numpy as np
 
-    from trunkline.algorithms.heads.base import Scores
+    from trunkline.algorithms.heads.base import Scores, Things
     from trunkline.algorithms.trunks import Trunk, TrunkSession
     from trunkline.compute.chips.base import Way
     from trunkline.core.settings import Settings
@@ -136,8 +136,10 @@ def pixels_of(data: bytes, *, max_pixels: int) -> np.ndarray:
 
 
 def observation(model: Model, scores: Scores, row: int, reading: Any) -> Observation:
-    """One row of scores as an `Observation`; labels by falling score."""
+    """One row of scores as an `Observation`; labels, or things, by falling score."""
     labels = model.head.labels
+    if scores.things is not None:
+        return _seen(model, scores.things[row], bool(scores.unsure[row]), reading)
     ranked = sorted(
         (
             Prediction(label, float(min(1.0, max(0.0, p))))
@@ -155,4 +157,26 @@ def observation(model: Model, scores: Scores, row: int, reading: Any) -> Observa
         unsure=bool(scores.unsure[row]),
         bundle=model.bundle,
         anomaly_score=None if scores.anomaly is None else float(scores.anomaly[row]),
+    )
+
+
+def _seen(model: Model, things: Things, unsure: bool, reading: Any) -> Observation:
+    """Things that are accepted, or nearly, with boxes in pixels of the source."""
+    labels = model.head.labels
+    least = [model.head.unsure[label][0] for label in labels]
+    height, width = reading.pixels.shape[:2]
+    found, accepted = [], []
+    for box, label, score, taken in zip(things.boxes, things.labels, things.scores, things.accepted, strict=True):
+        x1, y1, x2, y2 = (round(float(at) * side, 2) for at, side in zip(box, (width, height) * 2, strict=True))
+        if x1 < x2 and y1 < y2 and (taken or score >= least[label]):
+            found.append(Prediction(labels[label], float(min(1.0, max(0.0, score))), (x1, y1, x2, y2), bool(taken)))
+            accepted += [labels[label]] if taken else []
+    return Observation(
+        source=reading.source,
+        frame=reading.frame,
+        time=reading.time,
+        predictions=tuple(found),
+        accepted=tuple(dict.fromkeys(accepted)),
+        unsure=unsure,
+        bundle=model.bundle,
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trunkline.algorithms.trunks import Trunk, TrunkSession
     from trunkline.compute.chips.base import Way
     from trunkline.core.settings import Settings
+    from trunkline.core.types.dataset import Truth
 
 _TOGETHER = 64
 """Images that are held decoded and embedded at once."""
@@ -32,12 +33,12 @@ class Asked:
     Attributes:
         model: The model.
         images: Their digests, each once.
-        targets: Labels of each.
+        targets: What is true of each.
     """
 
     model: Model
     images: tuple[str, ...]
-    targets: tuple[tuple[str, ...], ...]
+    targets: tuple[Truth, ...]
 
 
 @dataclass(frozen=True)
@@ -118,11 +119,13 @@ def _ordered(parts: Sequence[Scores], found: Sequence[str], images: Sequence[str
     place = {image: at for at, image in enumerate(found)}
     rows = [place[image] for image in images]
     raw = [part.anomaly for part in parts if part.anomaly is not None]
+    things = [one for part in parts for one in part.things or ()]
     return Scores(
         np.concatenate([part.probabilities for part in parts])[rows],
         np.concatenate([part.accepted for part in parts])[rows],
         np.concatenate([part.unsure for part in parts])[rows],
         np.concatenate(raw)[rows] if raw else None,
+        tuple(things[row] for row in rows) if things else None,
     )
 
 

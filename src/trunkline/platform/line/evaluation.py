@@ -73,6 +73,7 @@ def evaluate_bundle(ref: str, data: str, settings: Settings, *, split: str | Non
         DataError: When there is no labelled image to measure on.
     """
     from trunkline.algorithms.heads import HEADS
+    from trunkline.platform.data.view import truths
     from trunkline.platform.line.gate import measure
     from trunkline.platform.line.workshop import Workshop
     from trunkline.platform.registry.bundle import read
@@ -90,7 +91,7 @@ def evaluate_bundle(ref: str, data: str, settings: Settings, *, split: str | Non
     features = shop.features(trunk_of(bundle, settings.home))
     images = [sample.image for sample in chosen.samples]
     table = features.ensure(images, read=shop.images.read, dense=dense)
-    row = measure(bundle.head, table, tuple(sample.labels for sample in chosen.samples)).metrics.to_json()
+    row = measure(bundle.head, table, truths(bundle.task, chosen.samples)).metrics.to_json()
     return {
         "name": bundle.name,
         "bundle": bundle.digest,

@@ -11,6 +11,7 @@ from trunkline.core.digest import canonical_json, digest_json, short
 from trunkline.core.errors import BundleError
 from trunkline.core.types.gate import GateCheck, GateReport
 from trunkline.core.types.scenario import Limit
+from trunkline.platform.data.view import truths
 from trunkline.platform.line import gate, latency
 from trunkline.platform.line.gate import Measured
 from trunkline.platform.line.results import BuildResult
@@ -113,7 +114,7 @@ def measure(job: Job) -> Gated:
     )
     head = bundles.open_candidate(candidate)
     rows = job.rows("test")
-    targets = tuple(job.dataset.samples[row].labels for row in rows)
+    targets = job.truths("test")
     table = job.table.take(rows)
     measured = gate.measure(head, table, targets)
     checks = gate.quality_checks(scenario, measured)
@@ -171,8 +172,10 @@ def _against(job: Job, measured: Measured, version: ModelVersion) -> GateCheck:
         trunk = job.shop.trunk_of(champion)
     except BundleError:
         return _incomparable(f"the trunk of {reference} is not on this machine, or does not go with it")
-    old = gate.measure(champion.head, _table(job, samples, trunk, champion.task), _targets(samples))
-    new = gate.measure(measured.head, _table(job, samples, job.trunk, job.scenario.task), _targets(samples))
+    old = gate.measure(champion.head, _table(job, samples, trunk, champion.task), truths(champion.task, samples))
+    new = gate.measure(
+        measured.head, _table(job, samples, job.trunk, job.scenario.task), truths(champion.task, samples)
+    )
     made = gate.champion_check(new, old, reference)
     notes = [made.note]
     if corrected:
@@ -189,13 +192,12 @@ def _incomparable(why: str) -> GateCheck:
 
 def _newest(frozen: Sequence[Sample], current: Sequence[Sample]) -> tuple[list[Sample], int]:
     """Frozen samples with the labels that the same images have now, and how many of them changed."""
-    now = {sample.image: sample.labels for sample in current}
-    samples = [replace(sample, labels=now.get(sample.image, sample.labels)) for sample in frozen]
-    return samples, sum(new.labels != old.labels for new, old in zip(samples, frozen, strict=True))
-
-
-def _targets(samples: Sequence[Sample]) -> tuple[tuple[str, ...], ...]:
-    return tuple(sample.labels for sample in samples)
+    now = {sample.image: sample for sample in current}
+    newest = [now.get(sample.image, sample) for sample in frozen]
+    samples = [replace(old, labels=new.labels, boxes=new.boxes) for old, new in zip(frozen, newest, strict=True)]
+    return samples, sum(
+        (new.labels, new.boxes) != (old.labels, old.boxes) for new, old in zip(samples, frozen, strict=True)
+    )
 
 
 def _table(job: Job, samples: Sequence[Sample], trunk: Trunk, task: str) -> Any:
@@ -213,7 +215,7 @@ def _doubts(job: Job, measured: Measured, test_rows: Sequence[int]) -> list[Find
 
     from trunkline.platform.data.inspect import doubtful_labels, doubtful_sets
 
-    if job.scenario.task == "anomaly":
+    if job.scenario.task in ("anomaly", "detect"):  # learned from good images alone; what is missing has no score
         return []
     rows = [*job.rows("train"), *test_rows]
     scores = np.concatenate([job.fitted.cv_scores, measured.scores.probabilities])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from trunkline.algorithms.metrics import Metrics, evaluate
 from trunkline.algorithms.metrics.intervals import newcombe_paired, quantiles, resampled_weights
+from trunkline.core.types.dataset import Boxed
 from trunkline.core.types.gate import NOT_MEASURED, PRIMARY, GateCheck, GateReport, said
 from trunkline.core.types.scenario import MACHINE_GATES, Limit, Scenario
 from trunkline.platform.engine.fleet import score
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from trunkline.algorithms.heads.base import Scores
+    from trunkline.core.types.dataset import Truth
     from trunkline.core.types.features import FeatureTable
     from trunkline.core.types.head import TrainedHead
 
@@ -35,17 +37,17 @@ class Measured:
 
     head: TrainedHead
     scores: Scores
-    targets: tuple[tuple[str, ...], ...]
+    targets: tuple[Truth, ...]
     metrics: Metrics
 
 
-def measure(head: TrainedHead, table: FeatureTable, targets: Sequence[tuple[str, ...]]) -> Measured:
+def measure(head: TrainedHead, table: FeatureTable, targets: Sequence[Truth]) -> Measured:
     """Run a head on its test rows and score the answers.
 
     Args:
         head: The head, as read back from its packed bundle.
         table: Features of the n test images.
-        targets: Labels of each of the n test images.
+        targets: What is true of each of the n test images.
     """
     scores = score(head, table)
     metrics = evaluate(head.task, head.labels, scores, tuple(targets))
@@ -113,11 +115,21 @@ def _primary(measured: Measured) -> Callable[[np.ndarray], np.ndarray]:
     from trunkline.algorithms.metrics.ranking import auroc
 
     scores, labels = measured.scores, measured.head.labels
+    if measured.head.task == "detect":
+        return _map50(measured)
     if measured.head.task == "anomaly":
         flawed, raw = _flawed(measured), scores.probabilities[:, 1] if scores.anomaly is None else scores.anomaly
         return lambda weights: auroc(raw, flawed, weights)
     truth: np.ndarray = np.array([[label in target for label in labels] for target in measured.targets], bool)
     return lambda weights: f1_macro(truth, scores.accepted, weights)
+
+
+def _map50(measured: Measured) -> Callable[[np.ndarray], np.ndarray]:
+    from trunkline.algorithms.metrics.detect import Ranked, map50
+
+    boxed = [target for target in measured.targets if isinstance(target, Boxed)]
+    ranked = Ranked.of(measured.head.labels, measured.scores.things or (), boxed)
+    return lambda weights: map50(ranked, weights)
 
 
 def check(name: str, limit: Limit, value: float, low: float, high: float, note: str = "") -> GateCheck:

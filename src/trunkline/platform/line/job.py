@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trunkline.core.digest import canonical_json, digest_json
 from trunkline.core.errors import BundleError, DataError, NotFoundError
 from trunkline.core.files import write_atomic
+from trunkline.core.types.dataset import Boxed
 from trunkline.platform.data.fingerprint import fingerprint
 from trunkline.platform.line.meter import Costs, Spent
 from trunkline.platform.line.results import BuildResult, Listener
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 
     from trunkline.algorithms.heads.base import FitJob, Fitted, Head
     from trunkline.algorithms.trunks import Trunk
-    from trunkline.core.types.dataset import Dataset
+    from trunkline.core.types.dataset import Dataset, Truth
     from trunkline.core.types.features import FeatureTable
     from trunkline.core.types.scenario import Scenario
+    from trunkline.core.types.view import View
     from trunkline.platform.engine.features import FeatureStore
     from trunkline.platform.line.workshop import Workshop
     from trunkline.platform.registry.registry import Registry
@@ -43,6 +45,7 @@ class Job:
 
     Attributes:
         costs: What it has cost by station.
+        plan: How its head is fitted, for tasks that have one; and the reason of each key.
         embedded: Its images that the trunk really ran on.
         dead: It cannot be built; its error is with the line.
         champion: The champion when its images were parted: the new model is compared with it, and may take its place.
@@ -58,6 +61,8 @@ class Job:
         self.embedded = 0
         self.dead = False
         self.trunk: Trunk
+        self.plan: dict[str, Any] = {}
+        self.reasons: dict[str, str] = {}
         self.dataset: Dataset
         self.groups: np.ndarray
         self.champion: ModelVersion | None = None
@@ -134,6 +139,26 @@ class Job:
             # By content: what files are called must not change a single bit of the model.
             ordered = tuple(sorted(raw.samples, key=lambda s: (s.image, s.labels, s.name)))
             self.dataset = for_task(replace(raw, samples=ordered), scenario.task, scenario.labels)
+        self._decide(listener)
+
+    def _decide(self, listener: Listener) -> None:
+        """Make the plan, for tasks that have one, and take the trunk at the side that it says."""
+        from trunkline.algorithms.heads.detect.plan import decide
+        from trunkline.algorithms.trunks.sized import parse
+        from trunkline.platform.data.view import truths
+        from trunkline.platform.line.plans import write_plan
+
+        scenario, shop = self.scenario, self.shop
+        if scenario.task != "detect":
+            return
+        boxes = [truth.shares() for truth in truths(scenario.task, self.dataset.samples) if isinstance(truth, Boxed)]
+        spec, side = parse(scenario.trunk)
+        where = self._where("")[: -len(": ")]
+        self.plan, self.reasons = decide(scenario.plan, boxes, self.trunk.card, side, where=where)
+        if self.plan["side"] != self.trunk.card.size:
+            sized = f"{spec}@{self.plan['side']}"
+            self.trunk = shop.trunk(sized, where=self._where("trunk"), say=listener.message)
+        write_plan(shop.settings.home, scenario.name, self.plan, self.reasons)
 
     def _taken_in(self, listener: Listener) -> Dataset:
         """The sources as they are; what files that were read earlier have cost is counted as spent before."""
@@ -325,11 +350,30 @@ class Job:
         except NotFoundError:
             return None
 
-    def fit_job(self) -> FitJob:
-        """What the head learns from."""
+    def truths(self, split: str) -> tuple[Truth, ...]:
+        """What is true of the images of one split."""
+        from trunkline.platform.data.view import truths
+
+        return truths(self.scenario.task, [self.dataset.samples[row] for row in self.rows(split)])
+
+    def _seen(self, view: View) -> FeatureTable:
+        """Features of the training images in another view; made when they are not there."""
+        from trunkline.platform.engine.features import FeatureStore
+
+        images = [self.images[row] for row in self.rows("train")]
+        store = FeatureStore(self.shop.settings, self.trunk, view)
+        return store.ensure(images, read=self.read_images, dense=self.dense)
+
+    def fit_job(self, listener: Listener) -> FitJob:
+        """What the head learns from.
+
+        Args:
+            listener: Told of progress, by heads that learn in steps.
+        """
         from trunkline.algorithms.heads.base import FitJob
 
         rows = self.rows("train")
+        boxes = tuple(truth.shares() for truth in self.truths("train") if isinstance(truth, Boxed))
         return FitJob(
             name=self.scenario.name,
             labels=self.dataset.labels,
@@ -339,6 +383,13 @@ class Job:
             operating_point=self.scenario.operating_point,
             seed=self.scenario.split.seed,
             channels=tuple(tap.channels for tap in self.trunk.card.taps),
+            strides=tuple(tap.stride for tap in self.trunk.card.taps),
+            boxes=boxes,
+            plan=self.plan,
+            views=self._seen,
+            threads=self.shop.settings.threads,
+            progress=lambda done, total: listener.advance(f"learn {self.scenario.name}", done, total, "steps"),
+            say=listener.message,
         )
 
     @cached_property
@@ -352,6 +403,7 @@ class Job:
                 "task": self.scenario.task,
                 "operating_point": self.scenario.operating_point.model_dump(mode="json"),
                 "seed": self.scenario.split.seed,
+                **({"plan": self.plan} if self.plan else {}),
             }
         )
 
@@ -364,7 +416,7 @@ class Job:
             self._fit_key,
             kind=self.head_kind,
             labels=self.dataset.labels,
-            channels={tap.name: tap.channels for tap in self.trunk.card.taps},
+            taps=self.trunk.card.maps(),
             rows=len(self.rows("train")),
         )
         if known is None:

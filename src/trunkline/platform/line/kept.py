@@ -62,7 +62,13 @@ def unpack_fitted(files: Mapping[str, bytes]) -> tuple[Fitted, float]:
 
 
 def fitted_of(
-    stations: StationStore, key: str, *, kind: Head, labels: Sequence[str], channels: Mapping[str, int], rows: int
+    stations: StationStore,
+    key: str,
+    *,
+    kind: Head,
+    labels: Sequence[str],
+    taps: Mapping[str, tuple[int, int]],
+    rows: int,
 ) -> tuple[Fitted, float] | None:
     """The head that an earlier run fitted on the same inputs, and its CPU seconds; None where there is none.
 
@@ -71,7 +77,7 @@ def fitted_of(
         key: Digest of the inputs.
         kind: The task.
         labels: The labels that it must have.
-        channels: Channels of the trunk's taps, by name.
+        taps: Channels of the trunk's taps and the side of their maps, by name.
         rows: Training images.
     """
     from trunkline.algorithms.heads.base import check
@@ -83,7 +89,7 @@ def fitted_of(
         fitted, cpu = unpack_fitted(files)
         if fitted.head.labels != tuple(labels) or fitted.cv_scores.shape != (rows, len(labels)):
             raise ValueError(f"expected held-out scores of {rows} images and labels {labels}")
-        check(kind, fitted.head, channels)
+        check(kind, fitted.head, taps)
     except ValueError:
         stations.drop("fit", key)
         return None

@@ -232,11 +232,10 @@ class Line:
             f"`trunkline models promote {shlex.quote(ref)}` makes it the champion"
         )
 
-    @staticmethod
-    def _fit_together(jobs: Sequence[Job]) -> Sequence[Fitted] | None:
+    def _fit_together(self, jobs: Sequence[Job]) -> Sequence[Fitted] | None:
         """Heads of jobs of one task in one call; None when one of several cannot be fitted."""
         try:
-            return jobs[0].head_kind.fit([job.fit_job() for job in jobs])
+            return jobs[0].head_kind.fit([job.fit_job(self.listener) for job in jobs])
         except InputError:
             return None
 
@@ -252,7 +251,7 @@ class Line:
                 for job in waiting:
                     with self._survive(job):
                         with self.shop.meter.station("fit") as spent:
-                            (one,) = job.head_kind.fit([job.fit_job()])
+                            (one,) = job.head_kind.fit([job.fit_job(self.listener)])
                         job.keep_fitted(one, spent)
                 continue
             share = spent.share(1 / len(waiting))

@@ -18,16 +18,19 @@ _GATES = {
     "classify": ('accuracy: ">= 0.95"', 'recall_min: ">= 0.90"   # the worst class'),
     "multilabel": ('f1_macro: ">= 0.85"', 'recall_min: ">= 0.70"   # the worst label'),
     "anomaly": ('auroc: ">= 0.95"', 'recall: ">= 0.90"       # share of the flawed that are found'),
+    "detect": ('map50: ">= 0.60"', 'recall_min: ">= 0.50"   # share of the things of the worst class that are found'),
 }
 _POINT = {
     "classify": ("false_reject_rate: 0.01", "at most 1 % of the right answers are called unsure"),
     "multilabel": ("recall: 0.95", "thresholds that find 95 % of each label"),
     "anomaly": ("false_reject_rate: 0.01", "at most 1 % of the good parts are refused"),
+    "detect": ("precision: 0.8", "of the boxes that are accepted, 80 % lie on a thing"),
 }
 _NOTE = {
     "classify": "put your images there, one folder a class",
     "multilabel": "put your images there, with their boxes (COCO, VOC, YOLO) or a CSV of labels",
     "anomaly": "put your images there: good/, and flawed ones in folders of other names",
+    "detect": "put your images there, with their boxes (COCO, VOC, YOLO)",
 }
 
 
@@ -69,7 +72,7 @@ def _text(name: str, task: str, source: str, empty: bool) -> str:
     return f"""\
 # One model that is asked for. Every key is explained in docs/scenario.md.
 name: {json.dumps(name, ensure_ascii=False)}
-task: {task}            # classify | multilabel | anomaly
+task: {task}            # classify | multilabel | anomaly | detect
 data: {json.dumps(source, ensure_ascii=False)}{f"   # {_NOTE[task]}" if empty else ""}
 trunk: efficientnet-lite0
 split: {{test: 0.25, seed: 0}}   # kept for the gate, where the data brings no split of its own

@@ -149,7 +149,7 @@ def check_head(bundle: Bundle, card: TrunkCard) -> None:
     from trunkline.algorithms.heads.base import check
 
     try:
-        check(HEADS.load(bundle.task)(), bundle.head, {tap.name: tap.channels for tap in card.taps})
+        check(HEADS.load(bundle.task)(), bundle.head, card.maps())
     except ValueError as error:
         raise BundleError(
             f"head.safetensors: {error}", where=bundle.name, fix="build the model again, or ask whoever signed it"

@@ -127,7 +127,10 @@ def test_every_gate_of_a_task_can_be_asked_for(task: str) -> None:
     [
         ({"nme": 1}, "Extra inputs are not permitted"),
         ({"labels": {"renam": {}}}, "Extra inputs are not permitted"),
-        ({"task": "detect"}, "Input should be 'classify', 'multilabel' or 'anomaly'"),
+        ({"task": "locate"}, "Input should be 'classify', 'multilabel', 'anomaly' or 'detect'"),
+        ({"plan": {"side": 224}}, "plan: expected none for classify"),
+        ({"task": "detect", "plan": {"sides": 224}}, "Extra inputs are not permitted"),
+        ({"task": "detect", "plan": {"kernel": 4}}, "expected an odd number, got 4"),
         ({"name": "a/b"}, "expected a name without"),
         ({"name": ""}, "String should have at least 1 character"),
         ({"name": "x" * 201}, "String should have at most 200 characters"),

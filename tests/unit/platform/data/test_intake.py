@@ -212,12 +212,13 @@ def test_boxes_are_cut_at_the_edges_and_left_out_beyond_them(tmp_path: Path, set
     bounds = (
         "<object><name>a</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
     )
-    size = "<size><width>99</width><height>99</height></size>"
+    size = "<size><width>99</width><height>60</height></size>"
     text = "".join(bounds.format(*edges) for edges in things)
     (tmp_path / "1.xml").write_text(f"<annotation>{size}{text}</annotation>")
     dataset = take_in([Source(path=tmp_path, format="voc")], settings, name="parts")
     assert dataset.samples[0].boxes == (Box("a", 0, 0, 10, 48), Box("a", 40, 40, 48, 48), Box("a", 1, 1, 2, 2))
-    assert [(finding.kind, finding.names) for finding in dataset.findings] == [("bad-box", ("1.png",))]
+    kinds = [(finding.kind, finding.names) for finding in dataset.findings]
+    assert kinds == [("other-size", ("1.png",)), ("bad-box", ("1.png",))]
 
 
 def test_an_image_is_measured_upright(tmp_path: Path, settings: Settings) -> None:
@@ -312,3 +313,32 @@ def test_nothing_readable_is_a_clear_error(tmp_path: Path, settings: Settings) -
     with pytest.raises(DataError, match=r"found none: 1 file cannot be read and was left out: a/1.png") as caught:
         taken(tmp_path, settings)
     assert caught.value.where == str(tmp_path)
+
+
+XML = """<annotation><size><width>{0}</width><height>{1}</height></size><object><name>a</name><bndbox><xmin>{2}</xmin>
+<ymin>{3}</ymin><xmax>{4}</xmax><ymax>{5}</ymax></bndbox></object></annotation>"""
+OTHER_SIZES = {
+    "the size of the image": ([(48, 24, 2, 3, 40, 20)] * 2, [(2, 3, 40, 20)] * 2, ""),
+    "half the size": ([(24, 12, 2, 3, 20, 10), (48, 24, 4, 6, 40, 20)], [(4, 6, 40, 20)] * 2, "1 image was of another"),
+    "another shape": ([(24, 24, 2, 3, 20, 10)] * 2, [(2, 3, 20, 10)] * 2, "taken as they stand"),
+    "boxes beyond it": (
+        [(24, 12, 2, 3, 20, 10), (24, 12, 2, 3, 40, 20)],
+        [(2, 3, 20, 10), (2, 3, 40, 20)],
+        "as they stand",
+    ),
+    "no size": ([(0, 0, 2, 3, 20, 10)] * 2, [(2, 3, 20, 10)] * 2, ""),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_SIZES)
+def test_boxes_are_in_pixels_of_the_image_as_it_is(
+    case: str, tmp_path: Path, settings: Settings, pictures: Any
+) -> None:
+    rows, expected, said = OTHER_SIZES[case]
+    for at, row in enumerate(rows):
+        (tmp_path / f"{at}.png").write_bytes(pictures.encode(at, size=(48, 24)))
+        (tmp_path / f"{at}.xml").write_text(XML.format(*row))
+    dataset = taken(tmp_path, settings)
+    boxes = [(b.x1, b.y1, b.x2, b.y2) for sample in dataset.samples for b in sample.boxes]
+    assert (boxes, [f.kind for f in dataset.findings]) == (expected, ["other-size"] if said else [])
+    assert said in "".join(finding.message for finding in dataset.findings)

@@ -8,9 +8,9 @@ import pytest
 
 from trunkline.core.digest import digest_json
 from trunkline.core.errors import DataError
-from trunkline.core.types.dataset import Box, Dataset, Finding, Sample
+from trunkline.core.types.dataset import Box, Boxed, Dataset, Finding, Sample
 from trunkline.core.types.scenario import Labels
-from trunkline.platform.data.view import for_task
+from trunkline.platform.data.view import for_task, truths
 
 Row = tuple[Sequence[str], Sequence[tuple[str, float]]]
 """Labels of an image, and label and side of each of its boxes."""
@@ -44,6 +44,7 @@ def seen(view: Dataset) -> tuple[list[str], dict[str, tuple[str, ...]]]:
 
 A, B = times(4, "a"), times(4, "b")
 AS, BS = ["a"] * 4, ["b"] * 4
+BOXED = times(4, a=2)
 VIEWS: dict[str, tuple[str, Labels, list[Row], list[str], dict[str, tuple[str, ...]]]] = {
     "one label": ("classify", Labels(), [*A, *B], [*AS, *BS], {}),
     "the largest boxed area": (
@@ -55,6 +56,15 @@ VIEWS: dict[str, tuple[str, Labels, list[Row], list[str], dict[str, tuple[str, .
     "no label": ("classify", Labels(), [*A, *B, row()], [*AS, *BS], {"unlabelled": ("8.png",)}),
     "a class too small": (
         "classify", Labels(), [*A, *B, row("c"), row("c")], [*AS, *BS], {"class-left-out": ("8.png", "9.png")}),
+    "boxes and nothing but boxes": (
+        "detect", Labels(), [*BOXED, row("b"), row(), row(a=1, c=1), *times(3, c=1)], [*AS, "", "", "a+c", *["c"] * 3],
+        {"no-boxes": ("4.png", "5.png")}),
+    "boxes of a label too few": (
+        "detect", Labels(), [*BOXED, row(c=1), row(a=1, c=1)], [*AS, "", "a"],
+        {"class-left-out": ("4.png", "5.png"), "no-boxes": ("4.png",)}),
+    "boxes renamed and ignored": (
+        "detect", Labels(rename={"x": "a"}, ignore=("c",)), [*times(4, x=2), row(c=1)], [*AS, ""],
+        {"no-boxes": ("4.png",)}),
     "renamed": ("classify", Labels(rename={"x": "a", "y": "b"}), [*times(2, "x"), *times(2, "a"), *times(4, y=2)],
                 [*AS, *BS], {}),
     "ignored": ("classify", Labels(ignore=("c",)), [*A, *B, row("c"), row("c", a=2)], [*AS, *BS, "a"],
@@ -87,7 +97,7 @@ def test_a_task_sees_its_own_labels(case: str) -> None:
 
 SPACES = {
     "classify": ([*A, *B, row("c")], ("a", "b")), "multilabel": ([*A, *B, row("c")], ("a", "b")),
-    "anomaly": (times(8, "ok"), ("good", "anomaly")),
+    "anomaly": (times(8, "ok"), ("good", "anomaly")), "detect": ([*BOXED, *times(4, c=2), row("b")], ("a", "c")),
 }  # fmt: skip
 
 
@@ -109,6 +119,9 @@ REFUSED: dict[str, tuple[str, Labels, list[Row], str, str]] = {
                          "task: anomaly"),
     "too few good": ("anomaly", Labels(), [*times(7, "good"), *times(9, "cut")],
                      "expected at least 8 good images, got 7 (labels that mean good: good, normal, ok)", "good: [...]"),
+    "no boxes": ("detect", Labels(), times(9, "a"), "expected boxes of a label in at least 4 images, but there are no",
+                 "task: classify"),
+    "boxes in too few": ("detect", Labels(), times(3, a=2), "'a' is in 3", "bring boxes"),
     "good by another name": ("anomaly", Labels(), times(20, "fein"), "got 0 (labels that mean good: good",
                              "good: [...]"),
 }  # fmt: skip
@@ -129,3 +142,23 @@ def test_splits_that_were_brought_stay() -> None:
     ]
     view = for_task(Dataset("parts", 1, tuple(rows)), "classify", Labels())
     assert [sample.split for sample in view.samples] == [row.split for row in rows]
+
+
+def test_boxes_end_where_their_image_does() -> None:
+    boxes = (Box("a", -5, 2, 6, 9), Box("a", 2, 2, 3, 3), Box("a", 12, 2, 15, 9), Box("a", 5, 8, 20, 30))
+    rows = [Sample(digest_json(at), f"{at}.png", (), boxes, "", 10, 12) for at in range(4)]
+    view = for_task(Dataset("parts", 1, tuple(rows)), "detect", Labels())
+    assert view.samples[0].boxes == (Box("a", 0, 2, 6, 9), Box("a", 2, 2, 3, 3), Box("a", 5, 8, 10, 12))
+    assert [(f.kind, len(f.images)) for f in view.findings] == [("boxes-outside", 4)]
+
+
+def test_what_is_true_is_what_the_task_asks_for() -> None:
+    boxes = (Box("b", 0, 0, 5, 6), Box("a", 5, 3, 10, 12))
+    (boxed,), (labels,) = (
+        truths(task, [Sample(digest_json(0), "0.png", ("a", "b"), boxes, "", 10, 12)])
+        for task in ("detect", "multilabel")
+    )
+    assert (boxed, labels) == (Boxed(10, 12, boxes), ("a", "b"))
+    assert isinstance(boxed, Boxed)
+    assert (list(boxed), "a" in boxed, "c" in boxed) == (["a", "b"], True, False)
+    assert boxed.shares() == (Box("b", 0, 0, 0.5, 0.5), Box("a", 0.5, 0.25, 1, 1))

@@ -36,8 +36,9 @@ Make = Callable[[Bundle, Trunk], Standalone]
 Open = Callable[[Bundle, Trunk], Predictor]
 
 
-def test_every_head_of_the_table_can_be_exported() -> None:
-    assert set(HEADS.targets) - set(HEAD_EXPORTS.targets) == set()
+def test_heads_of_the_table_can_be_exported() -> None:
+    """All but `detect`, whose models run in `predict` and `serve`; docs/detection.md says so."""
+    assert set(HEADS.targets) - set(HEAD_EXPORTS.targets) == {"detect"}
 
 
 @pytest.mark.parametrize("runtime", RUNS)

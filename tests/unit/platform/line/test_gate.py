@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.unit.algorithms.metrics import boxed
 from trunkline.algorithms.heads.base import Scores
 from trunkline.algorithms.metrics import evaluate
 from trunkline.algorithms.metrics.intervals import newcombe_paired
@@ -19,7 +20,8 @@ from trunkline.core.types.scenario import Limit, Scenario
 from trunkline.platform.line import gate
 from trunkline.platform.line.gate import Measured
 
-LABELS = {"classify": ("dent", "good"), "multilabel": ("dent", "scratch"), "anomaly": ("good", "anomaly")}
+LABELS = {"classify": ("dent", "good"), "multilabel": ("dent", "scratch"), "anomaly": ("good", "anomaly"),
+          "detect": ("dent", "scratch")}  # fmt: skip
 
 
 def measured(
@@ -29,8 +31,10 @@ def measured(
     head = TrainedHead(task, LABELS[task], "t" * 64, {})
     table = np.asarray(probabilities, np.float32)
     anomaly = table[:, 1] if task == "anomaly" else None
-    scores = Scores(table, table >= 0.5, np.full(len(table), unsure), anomaly)
-    return Measured(head, scores, tuple(targets), evaluate(task, head.labels, scores, targets))
+    things = boxed.things(table) if task == "detect" else None
+    scores = Scores(table, table >= 0.5, np.full(len(table), unsure), anomaly, things)
+    truth = boxed.truth(LABELS[task], targets) if task == "detect" else tuple(targets)
+    return Measured(head, scores, truth, evaluate(task, head.labels, scores, truth))
 
 
 def classified(right: int, of: int) -> Measured:
@@ -180,7 +184,7 @@ def random_pair(task: str, first: int, second: int) -> list[Measured]:
     return [measured(task, rng.dirichlet([1, 1], len(targets)).round(1).tolist(), targets) for _ in range(2)]
 
 
-@pytest.mark.parametrize(("task", "second"), [("multilabel", 20), ("anomaly", 20), ("anomaly", 1)])
+@pytest.mark.parametrize(("task", "second"), [("multilabel", 20), ("anomaly", 20), ("anomaly", 1), ("detect", 20)])
 def test_the_bootstrap_of_a_comparison_is_paired_stratified_and_seeded(
     task: str, second: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +197,7 @@ def test_the_bootstrap_of_a_comparison_is_paired_stratified_and_seeded(
     assert (low < difference < high, drawn) == (True, [1000, 1000]), "a flawed image is in every draw"
 
 
-@pytest.mark.parametrize("task", ["multilabel", "anomaly"])
+@pytest.mark.parametrize("task", ["multilabel", "anomaly", "detect"])
 def test_the_bootstrap_is_what_evaluating_each_draw_gives(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = random_pair(task, 12, 3)
     blocks: list[Any] = []
@@ -211,18 +215,17 @@ def test_the_bootstrap_is_what_evaluating_each_draw_gives(task: str, monkeypatch
 
 def figure(answers: Measured, rows: np.ndarray) -> float:
     """The primary figure of an evaluation of nothing but these rows."""
-    head, given = answers.head, answers.scores
-    raw = None if given.anomaly is None else given.anomaly[rows]
-    scores = Scores(given.probabilities[rows], given.accepted[rows], given.unsure[rows], raw)
-    targets = [answers.targets[row] for row in rows]
-    return evaluate(head.task, head.labels, scores, targets, intervals=False).values[PRIMARY[head.task]]
+    head, targets = answers.head, [answers.targets[row] for row in rows]
+    return evaluate(head.task, head.labels, answers.scores.take(rows), targets, intervals=False).values[
+        PRIMARY[head.task]
+    ]
 
 
-@pytest.mark.parametrize("task", ["multilabel", "anomaly"])
+@pytest.mark.parametrize("task", ["multilabel", "anomaly", "detect"])
 def test_other_tasks_are_compared_by_their_own_figure(task: str) -> None:
     targets = [(LABELS[task][0],), (LABELS[task][1],)] * 10
     good = measured(task, [(0.9, 0.1), (0.2, 0.8)] * 10, targets)
-    bad = measured(task, [(0.1, 0.9), (0.8, 0.2)] * 10, targets)
+    bad = measured(task, [(0.0, 1.0), (1.0, 0.0)] * 10, targets)
     difference, low, high = gate.compare_paired(good, bad)
     figures = (good.metrics.values[PRIMARY[task]], bad.metrics.values[PRIMARY[task]])
     assert (figures, difference, low, high) == ((1.0, 0.0), 1.0, 1.0, 1.0)

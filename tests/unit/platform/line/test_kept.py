@@ -25,7 +25,7 @@ from trunkline.platform.line.kept import (
 )
 from trunkline.platform.line.stations import StationStore
 
-KEY, CHANNELS = "a" * 64, {"tap0": 4}
+KEY, TAPS = "a" * 64, {"tap0": (4, 8)}
 
 
 def make(rows: int = 5) -> Fitted:
@@ -86,7 +86,7 @@ def with_weights(files: dict[str, bytes], **changes: np.ndarray) -> dict[str, by
 )
 def test_a_head_that_is_spoilt_is_dropped(home: Path, spoil: Callable[[dict[str, bytes]], dict[str, bytes]]) -> None:
     stations, whole = StationStore(home), make()
-    asked: dict[str, Any] = {"kind": Classify(), "labels": whole.head.labels, "channels": CHANNELS, "rows": 5}
+    asked: dict[str, Any] = {"kind": Classify(), "labels": whole.head.labels, "taps": TAPS, "rows": 5}
     stations.put("fit", KEY, spoil(pack_fitted(whole, 2.0)))
     assert (fitted_of(stations, KEY, **asked), stations.folder("fit", KEY).exists()) == (None, False)
     stations.put("fit", KEY, pack_fitted(whole, 2.0))

@@ -12,7 +12,7 @@ from trunkline.platform.line.scenarios import read_file
 OK = "task: classify\ndata: x\n"
 LISTED = "docs/scenario.md lists every key"
 NEW = "`trunkline new DIR` makes a file to start from"
-KNOWN = "name, task, data, labels, trunk, split, gates, operating_point, budget, precision_loss, licence"
+KNOWN = "name, task, data, labels, trunk, split, gates, operating_point, budget, plan, precision_loss, licence"
 GATES = "accuracy, recall_min, recall_macro, precision_min, f1_macro, unsure_rate, latency_ms_p95, bundle_kb, champion"
 
 WRONG: dict[str, tuple[str, str, str]] = {
@@ -35,12 +35,12 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "empty budget": (OK + "budget: {}\n", "3: budget.cpu_minutes: this key is needed", "add `cpu_minutes: 10`"),
     "unknown task": (
         "task: clasify\ndata: x\n",
-        "1: task: expected 'classify', 'multilabel' or 'anomaly', got 'clasify'",
+        "1: task: expected 'classify', 'multilabel', 'anomaly' or 'detect', got 'clasify'",
         "did you mean 'classify'?",
     ),
     "task like no other": (
-        "task: detect\ndata: x\n",
-        "1: task: expected 'classify', 'multilabel' or 'anomaly', got 'detect'",
+        "task: locate\ndata: x\n",
+        "1: task: expected 'classify', 'multilabel', 'anomaly' or 'detect', got 'locate'",
         "docs/scenario.md says what each means",
     ),
     "unknown gate": (
@@ -237,7 +237,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "text": ("hello\n", "1: expected keys such as `name:` and `task:`, got a plain value", NEW),
     "mistake in the second document": (
         f"name: a\n{OK}---\nname: b\ntask: classfy\ndata: x\n",
-        "6: task: expected 'classify', 'multilabel' or 'anomaly', got 'classfy'",
+        "6: task: expected 'classify', 'multilabel', 'anomaly' or 'detect', got 'classfy'",
         "did you mean 'classify'?",
     ),
 }  # fmt: skip

@@ -187,9 +187,9 @@ def test_a_folder_gives_a_name_that_a_model_can_have(tmp_path: Path, folder: str
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"task": "clasify"}, "--task: expected one of classify, multilabel, anomaly, got 'clasify'\n"
+        ({"task": "clasify"}, "--task: expected one of classify, multilabel, anomaly, detect, got 'clasify'\n"
                               "  fix: did you mean 'classify'?"),
-        ({"task": "xyz"}, "--task: expected one of classify, multilabel, anomaly, got 'xyz'"),
+        ({"task": "xyz"}, "--task: expected one of classify, multilabel, anomaly, detect, got 'xyz'"),
         ({"task": "classify", "name": "a/b"},
          '--name: expected a name without / \\ : @ * " and without spaces at its ends, got \'a/b\''),
         ({"task": "classify", "name": ".a"}, "--name: expected a name that does not begin with . or -, got '.a'"),

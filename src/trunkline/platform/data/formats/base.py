@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +23,7 @@ class Item:
         labels: Labels of the whole image, sorted, without repeats.
         boxes: Boxes in pixels, to a hundredth; an edge may lie outside the image.
         split: "train", "test", or "" when the layout brings none.
+        declared: Width and height that the labels say the image has; (0, 0) when they do not say it.
     """
 
     path: Path
@@ -30,6 +31,7 @@ class Item:
     labels: tuple[str, ...] = ()
     boxes: tuple[Box, ...] = ()
     split: str = ""
+    declared: tuple[float, float] = field(default=(0.0, 0.0), compare=False)
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:

@@ -176,7 +176,12 @@ class _Json:
         if corners is None:
             self.gathered.add(name, [label])
             return
-        box = self.gathered.box(name, label, corners, (image.get("width"), image.get("height")))
+        declared = (image.get("width"), image.get("height"))
+        if max(map(abs, corners)) <= 1 and corners[0] < corners[2]:  # no box of pixels is that small
+            sides = self.gathered.size(name) or (1, 1)
+            corners, declared = [value * sides[at % 2] for at, value in enumerate(corners)], sides
+            self.gathered.notes.add("wrong-units", name, f"{label}: COCO's boxes are in pixels, these are shares")
+        box = self.gathered.box(name, label, corners, declared)
         if box:
             self.gathered.add(name, boxes=[box])
 

@@ -56,6 +56,7 @@ class Gathered:
         self.folder = Folder(root, self.notes)
         self._rows: dict[str, tuple[dict[str, None], dict[Box, None], set[str]]] = {}
         self._sizes: dict[str, tuple[int, int] | None] = {}
+        self._declared: dict[str, tuple[float, float]] = {}
 
     def add(self, name: str, labels: Iterable[str] = (), boxes: Iterable[Box] = (), side: str = "") -> None:
         """Put one image in, or more about one that is in already.
@@ -91,6 +92,9 @@ class Gathered:
             declared: Width and height as the labels say them. They are often wrong, so that a box outside them is held
                 against the image's header.
         """
+        width, height = map(number, declared)
+        if 0 < width <= _FARTHEST and 0 < height <= _FARTHEST:
+            self._declared.setdefault(name, (width, height))
         x1, y1, x2, y2 = (round(n, DIGITS) if math.isfinite(n) else n for n in map(number, corners))
         if not all(map(math.isfinite, (x1, y1, x2, y2))):
             reason = "not finite"
@@ -126,5 +130,6 @@ class Gathered:
                 self.notes.add("split-conflict", name, "named in both")
             # Tested on what was learned from, a figure would be too good.
             split = "train" if "train" in meant else next(iter(meant), "")
-            items.append(Item(self.folder.root / name, name, tuple(labels), tuple(boxes), split))
+            declared = self._declared.get(name, (0.0, 0.0))
+            items.append(Item(self.folder.root / name, name, tuple(labels), tuple(boxes), split, declared))
         return Parsed(self.format, tuple(items), tuple(label_space), self.notes.findings())

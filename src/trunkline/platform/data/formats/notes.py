@@ -14,6 +14,11 @@ _KINDS: dict[str, tuple[Severity, str, str]] = {
         "1 box is not finite, of no area or outside its image, and was left out",
         "{n} boxes are not finite, of no area or outside their image, and were left out",
     ),
+    "wrong-units": (
+        "warning",
+        "1 box was in pixels where shares of the image are expected, or the other way round, and was converted",
+        "{n} boxes were in pixels where shares of the image are expected, or the other way round, and were converted",
+    ),
     "missing-file": ("warning", "1 named file is not there", "{n} named files are not there"),
     "outside-path": (
         "warning",

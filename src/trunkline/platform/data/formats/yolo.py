@@ -6,6 +6,7 @@ line with a polygon costs the whole image, and their exporter wants both a train
 
 from __future__ import annotations
 
+import math
 import posixpath
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from trunkline.platform.data.formats.notes import shown
 _YAML = (".yaml", ".yml")
 _NAMES = ("classes.txt", "obj.names")
 _MAX_BYTES = 16 << 20
+_NO_SHARE = 2.0  # the middle or the side of a box, as a share of its image, is never as much
 _FIX = "write data.yaml with `names: [scratch, dent]`, in the order of the numbers in labels/"
 
 
@@ -190,7 +192,11 @@ def _boxes(gathered: Gathered, image: str, file: str, names: dict[int, str], *, 
         if label is None:
             gathered.notes.add("unknown-label", f"{file}:{at}", f"class {fields[0]:.40} has no name in data.yaml")
             continue
-        box = gathered.box(image, label, _corners(values[1:], size or (0, 0), pose), size or (0, 0))
+        sides = size or (0, 0)
+        if _NO_SHARE < max(values[1:5]) < math.inf:
+            gathered.notes.add("wrong-units", f"{file}:{at}", "YOLO's boxes are shares of the image, these are pixels")
+            sides = (1, 1)
+        box = gathered.box(image, label, _corners(values[1:], sides, pose), size or (0, 0))
         if box:
             yield box
 

@@ -41,6 +41,10 @@ def _result(data: ReportData) -> str:
         if math.isnan(rejected):
             return f"{found}, on {pictures}; how many of the good it rejects was not measured: no good picture"
         return f"{found}, {kept}, on {pictures}"
+    if data.task == "detect" and not math.isnan(gate.metrics.get("recall", math.nan)):
+        found = f"{words.percent(gate.metrics['recall'])} of the things found{_brackets(gate, 'recall')}"
+        right = f"{words.percent(gate.metrics['precision'])} of the boxes right{_brackets(gate, 'precision')}"
+        return f"{found}, {right}, on {pictures}"
     for name in ("accuracy", "f1_macro", "auroc"):
         if math.isnan(gate.metrics.get(name, math.nan)):
             continue
@@ -65,7 +69,7 @@ def _brackets(gate: GateReport, name: str) -> str:
 def use(data: ReportData) -> str:
     """What the model may be used for."""
     if data.status == "failed":
-        missed = " and ".join(f"“{words.label_of(c.name)}”" for c in data.gate.failed)
+        missed = " and ".join(f"“{words.label_of(c.name, data.task)}”" for c in data.gate.failed)
         return (
             f"Not for deciding on its own: it missed what was asked for {missed}. "
             "It may help to sort pictures for a person who looks at each."
@@ -86,25 +90,27 @@ def next_steps(data: ReportData) -> tuple[str, ...]:
     """What to do next, most useful first: the line's own steps, or those that follow from the figures."""
     if data.next_steps:
         return data.next_steps
-    steps = [_mend(check) for check in data.gate.failed]
+    steps = [_mend(check, data.task) for check in data.gate.failed]
     kinds = {finding.kind for finding in data.findings if finding.severity != "info"}
     if data.mistakes:
         one = data.mistakes_total == 1
-        count = "mistake" if one else words.plural(data.mistakes_total, "mistake")
+        kind = "picture with mistakes" if data.task == "detect" else "mistake"
+        many = kind.replace("picture", "pictures") if data.task == "detect" else ""
+        count = kind if one else words.plural(data.mistakes_total, kind, many)
         steps.append(f"Look at the {count} below: is the model wrong, or the label{'' if one else 's'}?")
     if data.unsure:
         steps.append("Label the unsure pictures first: they teach the next version most.")
     for check in data.gate.checks:
         if more := more_pictures(check, data):
-            steps.append(f"Get firm evidence on “{words.label_of(check.name)}”. {more}")
+            steps.append(f"Get firm evidence on “{words.label_of(check.name, data.task)}”. {more}")
     steps += [text for kind, text in _DATA_ADVICE.items() if kind in kinds]
     if data.status != "failed":
         steps.append("Try it on pictures of your own that are not in this data set.")
     return tuple(steps[:5])
 
 
-def _mend(check: GateCheck) -> str:
-    title = words.label_of(check.name)
+def _mend(check: GateCheck, task: str) -> str:
+    title = words.label_of(check.name, task)
     if math.isnan(check.value):
         return f"{title}: {check.note}."
     if check.name == "champion":

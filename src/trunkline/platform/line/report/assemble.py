@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trunkline.core.files import write_atomic
+from trunkline.core.types.dataset import Boxed
 from trunkline.core.types.scenario import Scenario
 from trunkline.platform.line.report import figures
 from trunkline.platform.line.report.data import Costs, Curve, Histogram, Picture, ReportData, StationCost
 from trunkline.platform.line.report.pictures import heat_top, overlay, reduced, thumbnail
 from trunkline.platform.line.report.render import render
+from trunkline.platform.line.report.things import compared, side_by_side
 
 if TYPE_CHECKING:
     from trunkline.core.types.bundle import Bundle
@@ -53,8 +55,10 @@ def report_data(job: Job, gated: Gated, bundle: Bundle) -> ReportData:
     measured, most = gated.measured, job.shop.settings.report_pictures
     mistakes, unsure = wrong(measured), doubted(measured)
     shown = [*mistakes[:most], *unsure[:most]]
-    drawn = _pictures(job, measured, shown)
+    draw = _boxed if job.scenario.task == "detect" else _pictures
+    drawn = draw(job, measured, shown)
     histogram, curve = _curves(measured)
+    best = _boxed(job, measured, right(measured)[:most]) if job.scenario.task == "detect" else []
     return ReportData(
         name=job.scenario.name,
         task=job.scenario.task,
@@ -72,6 +76,7 @@ def report_data(job: Job, gated: Gated, bundle: Bundle) -> ReportData:
         histogram=histogram,
         mistakes=tuple(drawn[: min(most, len(mistakes))]),
         unsure=tuple(drawn[min(most, len(mistakes)) :]),
+        best=tuple(best),
         mistakes_total=len(mistakes),
         unsure_total=len(unsure),
         findings=gated.findings,
@@ -123,6 +128,8 @@ def _answers(measured: Measured) -> list[int]:
 def wrong(measured: Measured) -> list[Shown]:
     """Wrong answers, the most confident first."""
     scores, labels = measured.scores, measured.head.labels
+    if measured.head.task == "detect":
+        return [Shown(one.row, one.said, one.score) for one in compared(measured) if one.missed or one.false]
     p, answers = scores.probabilities, _answers(measured)
     found = []
     for row, truth in enumerate(measured.targets):
@@ -142,9 +149,20 @@ def wrong(measured: Measured) -> list[Shown]:
     return sorted(found, key=lambda one: (-one.score, one.row))
 
 
+def right(measured: Measured) -> list[Shown]:
+    """Pictures whose things were all found, and nothing else, for tasks that look for things: the most things first."""
+    rows = [one for one in compared(measured) if one.found and not one.missed and not one.false]
+    return [
+        Shown(one.row, one.said, one.score) for one in sorted(rows, key=lambda one: (-one.found, -one.score, one.row))
+    ]
+
+
 def doubted(measured: Measured) -> list[Shown]:
     """Images in the unsure band, the least sure first."""
     p, labels, answers = measured.scores.probabilities, measured.head.labels, _answers(measured)
+    if measured.head.task == "detect":
+        there = [one for one in compared(measured) if measured.scores.unsure[one.row]]
+        return [Shown(one.row, one.said, one.score) for one in there]
     found = []
     for row in np.nonzero(measured.scores.unsure)[0].tolist():
         k = int(np.abs(p[row] - 0.5).argmin()) if measured.head.task == "multilabel" else answers[row]
@@ -154,6 +172,8 @@ def doubted(measured: Measured) -> list[Shown]:
 
 def _curves(measured: Measured) -> tuple[Histogram | None, Curve | None]:
     head, scores = measured.head, measured.scores
+    if head.task == "detect":
+        return None, None
     if head.task == "anomaly" and scores.anomaly is not None:
         flawed = np.array(["anomaly" in truth for truth in measured.targets])
         low, high = head.config["band"]
@@ -201,6 +221,21 @@ def _pictures(job: Job, measured: Measured, shown: Sequence[Shown]) -> list[Pict
         )
         for one, sample, image, heat in zip(shown, samples, small, heats, strict=True)
     ]
+
+
+def _boxed(job: Job, measured: Measured, shown: Sequence[Shown]) -> list[Picture]:
+    """Pictures with boxes: the truth on the left, what was said on the right."""
+    rows = job.rows("test")
+    samples = [job.dataset.samples[rows[one.row]] for one in shown]
+    result = []
+    for one, sample, (_, image) in zip(shown, samples, job.pictures([s.image for s in samples]), strict=True):
+        small = reduced(image, 2 * _SIDE)
+        target, things = measured.targets[one.row], (measured.scores.things or ())[one.row]
+        if isinstance(target, Boxed):
+            both = side_by_side(small, measured.head.labels, target, things)
+            truth = ", ".join(sample.labels) or "nothing"
+            result.append(Picture(sample.name, truth, one.said, one.score, thumbnail(both, both.width)))
+    return result
 
 
 def heat_maps(

@@ -170,6 +170,7 @@ class ReportData:
         curve, histogram: None where there are none.
         mistakes: Wrong answers, the most confident first.
         unsure: Pictures inside the unsure band.
+        best: Pictures of many things that were all found, for tasks that look for things.
         mistakes_total, unsure_total: How many there are in all; those shown may be fewer.
         findings: What inspection saw in the data.
         thumbnails: Pictures of findings: digest of the image -> JPEG or PNG bytes.
@@ -196,6 +197,7 @@ class ReportData:
     histogram: Histogram | None = None
     mistakes: tuple[Picture, ...] = ()
     unsure: tuple[Picture, ...] = ()
+    best: tuple[Picture, ...] = ()
     mistakes_total: int = 0
     unsure_total: int = 0
     findings: tuple[Finding, ...] = ()

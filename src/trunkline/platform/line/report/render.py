@@ -24,6 +24,7 @@ _TASKS = {
     "classify": "Classification: one class a picture",
     "multilabel": "Multi-label: any number of classes a picture",
     "anomaly": "Anomaly detection: good or flawed",
+    "detect": "Detection: where things are",
 }
 _FINDING_PICTURES = 8  # of one finding; more would make the file heavy and teach nothing new
 _FINDING_NAMES = 12
@@ -196,7 +197,7 @@ def _gates(data: ReportData) -> list[dict[str, Any]]:
     return [
         {
             "check": check,
-            "title": words.label_of(check.name),
+            "title": words.label_of(check.name, data.task),
             "asked": words.asked(check),
             "measured": words.measured(check),
             "interval": words.interval(check),
@@ -217,7 +218,7 @@ def _others(data: ReportData) -> list[tuple[str, str]]:
         if name in data.gate.intervals and not math.isnan(value):
             low, high = data.gate.intervals[name]
             text += f" ({words.between(low, high, words.unit_of(name))})"
-        rows.append((words.label_of(name), text))
+        rows.append((words.label_of(name, data.task), text))
     return rows
 
 

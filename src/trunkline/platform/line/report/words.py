@@ -35,6 +35,23 @@ FIGURES: dict[str, tuple[str, Unit]] = {
     "champion": ("Against the model in service", "points"),
 }
 """What a figure is called, and what it is counted in."""
+_OF_TASK: dict[str, dict[str, tuple[str, Unit]]] = {
+    "detect": {
+        "map50": ("Boxes on things, from sure to unsure (mAP50, 1 is best)", "area"),
+        "map": ("The same, the closer the boxes lie the better (mAP50-95)", "area"),
+        "map75": ("The same, of boxes that lie closely (mAP75)", "area"),
+        "map_small": ("The same, of things under 32 x 32 pixels", "area"),
+        "map_medium": ("The same, of things of 32 x 32 to 96 x 96 pixels", "area"),
+        "map_large": ("The same, of things over 96 x 96 pixels", "area"),
+        "ap50_min": ("mAP50 of the worst class", "area"),
+        "recall": ("Things found", "rate"),
+        "precision": ("Boxes right", "rate"),
+        "f1": ("Found and right in one figure (F1)", "rate"),
+        "recall_min": ("Things found, in the worst class", "rate"),
+        "precision_min": ("Boxes right, in the worst class", "rate"),
+    },
+}
+"""Where a task means something else by a name."""
 _OPERATORS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 _NB = "\u00a0"  # a number never parts from its unit at the end of a line
 
@@ -109,12 +126,14 @@ def _area(value: float, digits: int) -> str:
 
 def unit_of(name: str) -> Unit:
     """What a figure is counted in; a figure that is not known here is written as a plain number."""
-    return FIGURES.get(name, ("", "area"))[1]
+    others = (known[name] for known in _OF_TASK.values() if name in known)
+    return FIGURES.get(name, next(others, ("", "area")))[1]
 
 
-def label_of(name: str) -> str:
-    """What a figure is called."""
-    return FIGURES[name][0] if name in FIGURES else name.replace("_", " ").capitalize()
+def label_of(name: str, task: str = "") -> str:
+    """What a figure of a task is called."""
+    known = {**FIGURES, **_OF_TASK.get(task, {})}
+    return known[name][0] if name in known else name.replace("_", " ").capitalize()
 
 
 def asked(check: GateCheck) -> str:

@@ -44,6 +44,13 @@ def test_annotations_as_tools_write_them(case: str, make: Any, read: Any) -> Non
     assert read(source, "coco") == ({"1.png": expected, "2.png": ((), [], "")}, {})
 
 
+def test_boxes_in_shares_are_told_and_converted(make: Any, read: Any) -> None:
+    source = make({"1.png": None, "a.json": coco(of(1, 3, bbox=[0.25, 0.5, 0.5, 0.25]))})
+    items, findings = read(source, "coco")
+    assert items["1.png"] == ((), [("three", 12.0, 24.0, 36.0, 36.0)], "")
+    assert findings["wrong-units"] == ["1.png"]
+
+
 LEFT: dict[str, tuple[dict[str, Any], str, str]] = {
     "a category with no name": (of(1, 4, bbox=BOX), "unknown-label", "1.png"),
     "a category that is no number": (of(1, [[3]], bbox=BOX), "unknown-label", "1.png"),

@@ -41,7 +41,6 @@ LEFT = {
     "infinite": ("2 0.5 0.5 inf 0.1", "bad-box", "images/1.png"),
     "no area": ("2 0.5 0.5 0 0.1", "bad-box", "images/1.png"),
     "outside": ("2 1.5 0.5 0.1 0.1", "bad-box", "images/1.png"),
-    "pixels": ("2 100 120 30 40", "bad-box", "images/1.png"),
 }  # fmt: skip
 
 
@@ -52,6 +51,11 @@ def test_lines_that_cannot_be_used_are_listed_and_the_rest_is_kept(case: str, ma
     items, findings = read(source, "yolo")
     assert items["images/1.png"][1][-1] == ("dent", 12.0, 12.0, 36.0, 36.0)
     assert findings == {kind: [name]}
+
+
+def test_boxes_in_pixels_are_told_and_converted(make: Any, read: Any) -> None:
+    source = make({"images/1.png": None, "labels/1.txt": f"2 24 12 24 12\n{LINE}", "data.yaml": NAMES})
+    assert read(source, "yolo") == ({"images/1.png": ((), [HOLE], "")}, {"wrong-units": ["labels/1.txt:1"]})
 
 
 NAMED = {

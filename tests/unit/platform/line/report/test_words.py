@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from tests.unit.algorithms.metrics import boxed
 from trunkline.algorithms.heads.base import Scores
 from trunkline.algorithms.metrics import METRICS, evaluate
 from trunkline.core.types.gate import GateCheck
@@ -102,8 +103,12 @@ def test_seconds(value: float, text: str) -> None:
 def test_every_figure_that_is_measured_has_words(task: str) -> None:
     labels = ("good", "anomaly")
     table = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
-    got = evaluate(task, labels, Scores(table, table > 0.5, np.zeros(2, bool)), (("good",), ("anomaly",)))
-    assert [name for name in got.values if name not in words.FIGURES] == []
+    truth = (("good",), ("anomaly",))
+    things = boxed.things(table) if task == "detect" else None
+    scores = Scores(table, table > 0.5, np.zeros(2, bool), things=things)
+    got = evaluate(task, labels, scores, boxed.truth(labels, truth) if task == "detect" else truth)
+    plain = [name for name in got.values if words.label_of(name, task) == name.replace("_", " ").capitalize()]
+    assert plain == []
 
 
 def test_unknown_figures_are_named_by_their_own_name() -> None:
