@@ -19,6 +19,7 @@ NAMES = (
     "anomaly_head",
     "engine_heads",
     "engine_detect",
+    "detect_neu",
     "npu_int8",
     "engine_end_to_end",
     "precision",

@@ -39,7 +39,7 @@ def drawn(image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
     if picture is image:
         picture = image.copy()
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(_TEXT)
-    line = max(1, round(max(picture.size) / 320))
+    line = max(1, round(max(picture.size) / 240))
     for mark in reversed(marks):
         colour = _COLOURS[mark.colour % len(_COLOURS)]
         pen.rectangle(mark.box, outline=colour, width=1 if mark.faint else line)
